@@ -1,0 +1,58 @@
+# Everything runs in .venv, which is made when first needed and again when pyproject.toml or
+# constraints.txt change.  make PYTHON=python3.12 test  takes another interpreter for a fresh .venv.
+PYTHON ?= python3
+JOBS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LOG := $(VENV)/install.log
+PACKAGES := stackelberg analysis llm
+
+# Each test worker is one process; their linear algebra must not fight over the cores.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bench clean
+
+help: ## say what can be made
+	@echo "stackelberg: preference optimisation as a game. Start with  make demo"
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS='|' read -r command does; do printf '%-13s %s\n' "$$command" "$$does"; done
+	@echo
+	@echo "  .venv is made by the first of these that needs it (PYTHON=$(PYTHON), at least 3.11);"
+	@echo "  after that  .venv/bin/stackelberg --help  works by hand."
+
+demo: $(STAMP) ## analyse, solve and draw a real election with a Condorcet cycle (into figures/)
+	@$(BIN)/stackelberg demo --out figures
+
+test: $(STAMP) ## run every test and every example in the docs (JOBS=2 processes)
+	@$(ONE_THREAD) $(BIN)/pytest -n $(JOBS)
+
+check: $(STAMP) ## lint, format, types, and the examples in docstrings and README
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(ONE_THREAD) $(BIN)/pytest $(PACKAGES) README.md
+
+bench: $(STAMP) ## run every benchmark (results with their machine into benchmarks/results/)
+	@for script in benchmarks/[a-z]*.py; do \
+		echo "== $$script"; $(BIN)/python "$$script" || exit 1; \
+	done
+
+clean: ## remove what was made: figures, caches, builds (not .venv: rm -rf .venv)
+	@find figures -mindepth 1 ! -name README.md -delete
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find $(PACKAGES) tests benchmarks papers -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "No '$(PYTHON)' found. Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "'$(PYTHON)' is $$($(PYTHON) --version 2>&1); 3.11 or later is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version) (a minute or so) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -c constraints.txt -e ".[dev]" >$(LOG) 2>&1 || { \
+		cat $(LOG) >&2; echo "The install into $(VENV) failed; pip's words are above." >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,150 @@
+"""The Stackelberg equilibrium in closed form: one pass over P, in log space, block by block.
+
+Rows of the Follower are independent of each other, so nothing larger than a block is held unless the
+Follower itself is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackelberg.game import StackelbergGame
+from stackelberg.simplex import TIE_TOLERANCE, log_of, log_sum_exp, restricted, softmax
+from stackelberg.validation import Array
+
+BLOCK = 1 << 16
+"""Cells a block: the temporaries of one block stay in the processor's cache."""
+
+
+def blocks(contexts: int, n: int) -> Iterator[tuple[slice, slice]]:
+    """Slices (contexts, rows) that tile (contexts, n, n): whole games where they fit a block, else rows of one."""
+    if n * n <= BLOCK:
+        step = max(1, BLOCK // (n * n))
+        for start in range(0, contexts, step):
+            yield slice(start, min(contexts, start + step)), slice(0, n)
+        return
+    step = max(1, BLOCK // n)
+    for context in range(contexts):
+        for start in range(0, n, step):
+            yield slice(context, context + 1), slice(start, min(n, start + step))
+
+
+def tile(array: Array, context: slice, rows: slice) -> Array:
+    """The part of a (contexts or 1, n or 1, …) array that belongs to a block."""
+    return array[context if array.shape[0] > 1 else slice(None), rows if array.shape[1] > 1 else slice(None)]
+
+
+def respond(p: Array, reference: Array, tau: Array) -> tuple[Array, Array]:
+    """The Follower's best responses and their values, for rows with one common sign of τ.
+
+    τ > 0: ``ω ∝ ω_ref exp(−p/τ)``, ``V = −τ log Σ ω_ref exp(−p/τ)``. τ = 0: ``V = min p`` and ω is the
+    reference restricted to the minimisers.
+
+    Args:
+        p: (c, rows, n) preferences p(y ≻ y').
+        reference: (c or 1, rows or 1, n) ω_ref.
+        tau: (c,) all positive or all zero.
+
+    Returns:
+        values (c, rows) and follower (c, rows, n).
+    """
+    least = p.min(axis=-1, keepdims=True)
+    if not tau.any():
+        return least[..., 0], restricted(reference, p <= least + tie(p))
+    follower = least - p
+    follower /= tau[:, None, None]
+    follower += log_of(reference)
+    top = follower.max(axis=-1, keepdims=True)
+    follower -= top
+    np.exp(follower, out=follower)
+    total = follower.sum(axis=-1, keepdims=True)
+    follower /= total
+    return (least - tau[:, None, None] * (np.log(total) + top))[..., 0], follower
+
+
+def tie(p: Array) -> Array:
+    """How close two entries of a row count as tied, (…, 1): 1e-12 of the row's scale, and 4 ulps."""
+    scale = np.abs(p - 0.5).max(axis=-1, keepdims=True)
+    return np.asarray(TIE_TOLERANCE * scale + 4 * np.finfo(float).eps)
+
+
+def follower_payoffs(p: Array, reference: Array, tau: Array, follower: Array) -> Array:
+    """``V̂(y; ω) = Σ ω p + τ_F KL(ω‖ω_ref)`` for each row, (c, rows): what the Leader gets against ω."""
+    tiny = np.finfo(float).tiny
+    cost = np.maximum(follower, tiny)
+    np.log(cost, out=cost)
+    floor = np.log(tiny)
+    cost -= np.maximum(log_of(reference), 2 * floor)
+    cost *= tau[:, None, None]
+    cost += p
+    value = np.einsum("crn,crn->cr", cost, follower)
+    forbidden = ((follower > 0) & (reference == 0)).any(axis=-1) if (reference == 0).any() else False
+    return np.where(forbidden & (tau > 0)[:, None], np.inf, value)
+
+
+def lead(values: Array, reference: Array, tau: Array, slack: Array | float = 0.0) -> tuple[Array, Array]:
+    """The best policy against payoffs ``values`` and its worth, all contexts.
+
+    τ > 0: ``π ∝ π_ref exp(V/τ)``, worth ``τ log Σ π_ref exp(V/τ)``; τ = 0: ``max V`` and the reference
+    restricted to the maximisers.
+
+    Args:
+        values: (contexts, n) payoffs.
+        reference: (contexts or 1, n) π_ref.
+        tau: (contexts,).
+        slack: see :func:`maximisers`.
+
+    Returns:
+        policy (contexts, n) and worth (contexts,).
+    """
+    best = values.max(axis=-1, keepdims=True)
+    logits = log_of(reference) + (values - best) / np.where(tau > 0, tau, 1.0)[:, None]
+    worth = best[:, 0] + tau * log_sum_exp(logits)
+    if (tau > 0).all():
+        return softmax(logits), worth
+    greedy = restricted(np.broadcast_to(reference, values.shape), maximisers(values, slack))
+    return np.where((tau > 0)[:, None], softmax(logits), greedy), worth
+
+
+def maximisers(values: Array, slack: Array | float = 0.0) -> NDArray[np.bool_]:
+    """The optimal face: actions whose value is the largest, ties included, (contexts, n).
+
+    Values closer than 1e-12 of their scale, 4 ulps, or ``slack`` (a bound on how inexactly the values
+    themselves are known, a number or one a context) are tied.
+    """
+    best = values.max(axis=-1, keepdims=True)
+    scale = np.abs(values - 0.5).max(axis=-1, keepdims=True)
+    allowance = TIE_TOLERANCE * scale + 4 * np.finfo(float).eps + np.asarray(slack)[..., None]
+    return np.asarray(values >= best - allowance)
+
+
+def stackelberg_values(game: StackelbergGame, follower: Array | None = None) -> tuple[Array, Array]:
+    """``V(y)`` and ``V̂(y; ω*)`` of every action, (contexts, n) each, in one pass over P.
+
+    Args:
+        game: the game.
+        follower: (contexts, n, n) to be filled with ω*, or None to hold no more than a block of it.
+    """
+    p, reference, tau = game.preference.stacked, game.follower_reference, game.tau_follower
+    values, payoffs = np.empty(game.shape), np.empty(game.shape)
+    for context, rows in blocks(*game.shape):
+        for part in _one_sign(tau, context):
+            cells, weights = p[part, rows], tile(reference, part, rows)
+            value, response = respond(cells, weights, tau[part])
+            values[part, rows] = value
+            payoffs[part, rows] = follower_payoffs(cells, weights, tau[part], response)
+            if follower is not None:
+                follower[part, rows] = response
+    return values, payoffs
+
+
+def _one_sign(tau: Array, context: slice) -> Iterator[slice]:
+    """Split a slice of contexts into runs in which τ is all positive or all zero."""
+    positive = tau[context] > 0
+    edges = np.flatnonzero(np.diff(positive)) + 1
+    bounds = [0, *edges.tolist(), len(positive)]
+    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        yield slice(context.start + start, context.start + stop)

@@ -1,0 +1,179 @@
+"""The three games over one preference: who moves, what each sees, what each wants. No solver is known here.
+
+Inside, arrays carry a leading context axis (``stacked``); what the user reads has it only where the
+preference has contexts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from stackelberg.preference import PreferenceMatrix
+from stackelberg.validation import Array, as_floats, check_distribution, check_shape
+
+
+@dataclass(frozen=True, eq=False)
+class Game:
+    """What every game has: preferences, and weights ρ over the contexts (uniform by default)."""
+
+    preference: PreferenceMatrix
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.preference, PreferenceMatrix):
+            object.__setattr__(self, "preference", PreferenceMatrix(self.preference))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the actions."""
+        return self.preference.labels
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(contexts, n), with one context for a single matrix."""
+        return self.preference.stacked.shape[:2]  # type: ignore[return-value]
+
+    @property
+    def margins(self) -> Array:
+        """``(P − Pᵀ)/2``, (contexts, n, n): skew-symmetric exactly, equal to P − ½ up to rounding."""
+        p = self.preference.stacked
+        return (p - np.swapaxes(p, -1, -2)) / 2
+
+    def squeeze(self, stacked: Array) -> Any:
+        """Drop the context axis where the preference has none (a 1-vector becomes a float)."""
+        if self.preference.contexts is not None:
+            return stacked
+        return stacked[0] if stacked.ndim > 1 else stacked[0].item()
+
+    def policy(self, values: ArrayLike, name: str) -> Array:
+        """A policy from the user, (contexts, n), checked."""
+        return check_shape(check_distribution(values, name), self.shape, name)
+
+    def _set_tau(self, name: str, value: ArrayLike) -> None:
+        tau = check_shape(as_floats(value, name), self.shape[:1], name)
+        if (tau < 0).any():
+            raise ValueError(f"{name} must be zero or positive; it is {tau.min():.6g}.")
+        object.__setattr__(self, name, tau)
+
+    def _set_reference(self, name: str, shape: tuple[int, ...], tau: Array) -> None:
+        """Store the reference in its smallest broadcastable shape, with the context axis."""
+        given = getattr(self, name)
+        n = shape[-1]
+        uniform = np.full(n, 1 / n)
+        reference = (
+            uniform if given is None else check_distribution(given, name, full_support=bool((tau == 0).any()))
+        )
+        check_shape(reference, shape, name)
+        if len(shape) == 3 and reference.ndim == 2 and shape[0] != 1 and shape[0] == n:
+            raise ValueError(
+                f"{name} of shape {reference.shape} could mean a row a context or a row an action here. "
+                f"Pass shape {(shape[0], 1, n)} or {(1, n, n)}."
+            )
+        object.__setattr__(self, name, reference.reshape((1,) * (len(shape) - reference.ndim) + reference.shape))
+
+    def _set_weights(self) -> None:
+        given = getattr(self, "context_weights", None)
+        contexts = self.shape[0]
+        weights = np.full(contexts, 1 / contexts) if given is None else check_distribution(given, "context_weights")
+        object.__setattr__(self, "context_weights", check_shape(weights, (contexts,), "context_weights"))
+
+
+@dataclass(frozen=True, eq=False)
+class StackelbergGame(Game):
+    """SLHF: the Leader answers, the Follower sees the answer and improves it (arXiv 2512.16626).
+
+    ``max_π min_ω E_{y~π}[ E_{y'~ω(·|y)} p(y≻y') + τ_F KL(ω(·|y)‖ω_ref(·|y)) ] − τ_L KL(π‖π_ref)``,
+    averaged over the contexts.
+
+    Args:
+        preference: a :class:`PreferenceMatrix`, or an array that makes one.
+        tau: both KL coefficients, ≥ 0; a number or one a context.
+        tau_leader, tau_follower: τ_L and τ_F where they differ.
+        leader_reference: π_ref, (n,) or (contexts, n); uniform by default.
+        follower_reference: ω_ref, (n,) for every y alike, (n, n) with a row an observed action y, or
+            (contexts, n, n); uniform by default. Zeros are allowed where that player's τ > 0.
+        context_weights: ρ, (contexts,); uniform by default.
+
+    Example:
+        >>> import stackelberg as sb
+        >>> game = sb.StackelbergGame(sb.PreferenceMatrix.cycle(3), tau=0.1)
+        >>> sb.solve(game).leader.round(3)
+        array([0.333, 0.333, 0.333])
+    """
+
+    tau: ArrayLike = 0.1
+    tau_leader: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
+    tau_follower: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
+    leader_reference: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
+    follower_reference: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
+    context_weights: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        contexts, n = self.shape
+        for name in ("tau_leader", "tau_follower"):
+            own = getattr(self, name)
+            self._set_tau(name, self.tau if own is None else own)
+        self._set_reference("leader_reference", (contexts, n), self.tau_leader)
+        self._set_reference("follower_reference", (contexts, n, n), self.tau_follower)
+        self._set_weights()
+
+    def response(self, values: ArrayLike, name: str = "follower") -> Array:
+        """A Follower from the user, (contexts, n, n) with a row an observed action, checked."""
+        contexts, n = self.shape
+        return check_shape(check_distribution(values, name), (contexts, n, n), name)
+
+
+@dataclass(frozen=True, eq=False)
+class NashGame(Game):
+    """NLHF: ``max_π min_π' π P π' − τ KL(π‖π_ref) + τ KL(π'‖π_ref)`` (Munos et al. 2023).
+
+    Args:
+        preference: a :class:`PreferenceMatrix`, or an array that makes one.
+        tau: KL coefficient ≥ 0, a number or one a context. At τ = 0 the solution is a maximal lottery.
+        reference: π_ref, (n,) or (contexts, n); uniform by default. Zeros are allowed where τ > 0.
+        context_weights: ρ, (contexts,); uniform by default.
+    """
+
+    tau: Array = 0.1  # type: ignore[assignment]
+    reference: Array = None  # type: ignore[assignment]
+    context_weights: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set_tau("tau", self.tau)
+        self._set_reference("reference", self.shape, self.tau)
+        self._set_weights()
+
+
+@dataclass(frozen=True, eq=False)
+class RewardGame(Game):
+    """RLHF: maximise ``E_π r − τ KL(π‖π_ref)`` for the Bradley–Terry reward r fitted under pair sampling μ.
+
+    Args:
+        preference: a :class:`PreferenceMatrix`, or an array that makes one.
+        tau: KL coefficient ≥ 0, a number or one a context.
+        sampling: μ ≥ 0, (n, n) or (contexts, n, n); how often each pair is shown to annotators, up to a
+            factor. Every pair alike by default. Where P is not Bradley–Terry the answer depends on it.
+        reference: π_ref, (n,) or (contexts, n); uniform by default. Zeros are allowed where τ > 0.
+        context_weights: ρ, (contexts,); uniform by default.
+    """
+
+    tau: Array = 0.1  # type: ignore[assignment]
+    sampling: Array = None  # type: ignore[assignment]
+    reference: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
+    context_weights: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        contexts, n = self.shape
+        self._set_tau("tau", self.tau)
+        self._set_reference("reference", self.shape, self.tau)
+        self._set_weights()
+        given = np.ones((n, n)) - np.eye(n) if self.sampling is None else as_floats(self.sampling, "sampling")
+        if (given < 0).any():
+            raise ValueError(f"sampling weights must not be negative; the smallest is {given.min():.6g}.")
+        object.__setattr__(self, "sampling", check_shape(given, (contexts, n, n), "sampling"))

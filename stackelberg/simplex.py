@@ -1,0 +1,67 @@
+"""Probability vectors along the last axis: what every game, equilibrium and diagnostic computes with."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import entr, rel_entr
+
+from stackelberg.validation import Array
+
+TIE_TOLERANCE = 1e-12
+"""Two payoffs closer than this (relative to their scale) are one payoff: an optimal face is decided by it."""
+
+
+def log_sum_exp(values: Array) -> Array:
+    """``log Σ exp(values)`` along the last axis, without overflow; ``−inf`` entries are allowed.
+
+    >>> float(log_sum_exp(np.array([1000.0, 1000.0]))) - 1000
+    0.6931471805599...
+    """
+    top = values.max(axis=-1, keepdims=True)
+    return np.asarray(np.log(np.exp(values - top).sum(axis=-1)) + top[..., 0])
+
+
+def softmax(logits: Array) -> Array:
+    """``exp(logits) / Σ exp(logits)`` along the last axis, without overflow.
+
+    >>> softmax(np.array([0.0, np.log(3)]))
+    array([0.25, 0.75])
+    """
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+
+
+def log_of(probabilities: Array) -> Array:
+    """Natural logarithm with ``log 0 = −inf``, said on purpose and so without a warning."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(probabilities))
+
+
+def restricted(reference: Array, face: NDArray[np.bool_]) -> Array:
+    """``reference`` conditioned on the actions of ``face``: the documented selection on an optimal face.
+
+    It is the limit of the KL-regularised answer as τ → 0, and does not depend on the order of the actions.
+    """
+    weights = np.where(face, reference, 0.0)
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+
+
+def kl_divergence(policy: ArrayLike, reference: ArrayLike) -> Array:
+    """``KL(policy ‖ reference) = Σ policy · log(policy / reference)`` in nats, along the last axis.
+
+    Infinite where the policy plays what the reference never does.
+
+    >>> float(kl_divergence([1.0, 0.0], [0.5, 0.5]))
+    0.6931471805599...
+    """
+    return np.asarray(rel_entr(np.asarray(policy, float), np.asarray(reference, float)).sum(axis=-1))
+
+
+def entropy(policy: ArrayLike) -> Array:
+    """``−Σ policy · log policy`` in nats, along the last axis: log n when uniform, 0 when deterministic.
+
+    >>> float(entropy([0.5, 0.5, 0.0]))
+    0.6931471805599...
+    """
+    return np.asarray(entr(np.asarray(policy, float)).sum(axis=-1))
