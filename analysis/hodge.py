@@ -116,7 +116,7 @@ def _flow(P: PreferenceMatrix, flow: Flow, w: Array) -> Array:
     if len(extreme):
         y, other = (P.labels[i] for i in extreme[0])
         raise ValueError(
-            f"The log-odds of {y!r} against {other!r} are infinite: p is {P.probabilities[tuple(extreme[0])]:g}. "
+            f"The log-odds of {y!r} against {other!r} are infinite: p is {0.5 + m[tuple(extreme[0])]:g}. "
             "Decompose p - 1/2 instead: flow=Flow.MARGIN."
         )
     inside = np.where(w > 0, m, 0.0)
@@ -131,14 +131,18 @@ def _checked_weights(weights: ArrayLike | None, n: int) -> Array:
     for wrong, demand in ((w < 0, "must not be negative"), (w != w.T, "must be symmetric")):
         if wrong.any():
             cell = tuple(np.argwhere(wrong)[0].tolist())
-            raise ValueError(f"weights {demand}; at {cell} it is {w[cell]:.6g}. Pass, for example, P.comparisons.")
+            raise ValueError(f"weights {demand}; at {cell} it is {w[cell]:.6g}. Pass P.comparisons?")
     np.fill_diagonal(w, 0.0)
+    if w.any() and w.max() > 1e12 * w[w > 0].min():
+        raise ValueError(
+            f"weights run from {w[w > 0].min():.3g} to {w.max():.3g}, too far for float64. "
+            "Set the smallest to 0."
+        )
     return w
 
 
 def _least_squares(f: Array, w: Array) -> tuple[Array, np.ndarray]:
     """Scores that fit the flow best under weights, of mean zero in each connected part, and the parts."""
-    from scipy.linalg import solve
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
@@ -151,5 +155,5 @@ def _least_squares(f: Array, w: Array) -> tuple[Array, np.ndarray]:
         laplacian = np.diag(w[cells].sum(axis=1)) - w[cells]
         scale = laplacian.trace() or 1.0  # pins the mean of the part to zero, in the Laplacian's own units
         pinned = laplacian + scale / len(inside) ** 2
-        potential[inside] = solve(pinned, (w[cells] * f[cells]).sum(axis=1), assume_a="pos")
+        potential[inside] = np.linalg.solve(pinned, (w[cells] * f[cells]).sum(axis=1))
     return potential, parts

@@ -35,10 +35,10 @@ def one_context(P: PreferenceMatrix, context: int | None = None) -> PreferenceMa
     """
     if P.contexts is None:
         if context is not None:
-            raise ValueError(f"P is one matrix without contexts, so there is no context {context!r}. Leave it out.")
+            raise ValueError(f"P is one matrix without contexts, so it has no context {context!r}.")
         return P
     if isinstance(context, bool) or not isinstance(context, (int, np.integer)):
-        raise ValueError(f"P has {P.contexts} contexts and structure is that of one. Pass context=0, or loop.")
+        raise ValueError(f"P has {P.contexts} contexts, and structure is of one. Pass context=0, or loop.")
     if not 0 <= context < P.contexts:
         raise ValueError(f"There is no context {context}: P has {P.contexts}, counted from 0.")
     evidence = P.evidence
@@ -155,7 +155,7 @@ def schwartz_set(beats: Mask) -> Mask:
         beats: (n, n) strict majority relation of a single matrix.
 
     Example:
-        >>> beats = majority([[0.5, 0.9, 0.5], [0.1, 0.5, 0.5], [0.5, 0.5, 0.5]])  # A beats B, C ties with both
+        >>> beats = majority([[0.5, 0.9, 0.5], [0.1, 0.5, 0.5], [0.5, 0.5, 0.5]])  # A beats B, all tie with C
         >>> smith_set(beats).tolist(), schwartz_set(beats).tolist()
         ([True, True, True], [True, False, True])
     """

@@ -11,8 +11,6 @@ from analysis.tournament import Mask, check_tolerance, margins, one_context
 from stackelberg import PreferenceMatrix
 from stackelberg.validation import Array
 
-LEVELS = ("weak", "moderate", "strong")
-
 
 @dataclass(frozen=True)
 class Transitivity:
@@ -82,7 +80,8 @@ def stochastic_transitivity(
             if first[level] is None and mask.any():
                 b, c = np.argwhere(mask)[0]
                 first[level] = (P.labels[a], P.labels[middle[b]], P.labels[c])
-    return StochasticTransitivity(*(Transitivity(violations[k], triples, first[k]) for k in range(len(LEVELS))))
+    weak, moderate, strong = (Transitivity(violations[k], triples, first[k]) for k in range(3))
+    return StochasticTransitivity(weak, moderate, strong)
 
 
 def _from_each(m: Array, slack: float) -> Iterator[tuple[int, np.ndarray, Mask, tuple[Mask, Mask, Mask]]]:

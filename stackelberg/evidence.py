@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stackelberg.validation import Array, as_floats, check_labels, check_square
 
@@ -141,15 +142,21 @@ class Ballots:
         """The pairwise counts these ballots imply."""
         n = self.ranks.shape[1]
         wins, ties = np.zeros((n, n)), np.zeros((n, n))
-        for weight, rank in zip(self.weights, self.ranks, strict=True):
-            ranked = np.isfinite(rank)
-            both = ranked[:, None] & ranked[None, :]
-            above = rank[:, None] < rank[None, :]
-            level = (rank[:, None] == rank[None, :]) & (both | (self.unranked is Unranked.TIED))
-            wins += weight * (above & both if self.unranked is Unranked.IGNORED else above)
-            ties += weight * level
-        np.fill_diagonal(ties, 0)
+        for number, weight in enumerate(self.weights):
+            above, level = self.relations(slice(number, number + 1))
+            wins += weight * above[0]
+            ties += weight * level[0]
         return Counts(wins, ties)
+
+    def relations(self, rows: slice = slice(None)) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """What each ballot says about each pair: ranked above, and ranked level; two (ballots, n, n) masks."""
+        rank = self.ranks[rows]
+        ranked = np.isfinite(rank)
+        both = ranked[:, :, None] & ranked[:, None, :]
+        above = rank[:, :, None] < rank[:, None, :]
+        level = (rank[:, :, None] == rank[:, None, :]) & (both | (self.unranked is Unranked.TIED))
+        level[:, *np.diag_indices(self.ranks.shape[1])] = False
+        return (above & both if self.unranked is Unranked.IGNORED else above), level
 
     def resample(self, rng: np.random.Generator) -> Ballots:
         """A bootstrap draw of as many ballots, with the observed shares."""

@@ -16,7 +16,7 @@ def log_sum_exp(values: Array) -> Array:
     """``log Σ exp(values)`` along the last axis, without overflow; ``−inf`` entries are allowed.
 
     >>> float(log_sum_exp(np.array([1000.0, 1000.0]))) - 1000
-    0.6931471805599...
+    0.69314718055...
     """
     top = values.max(axis=-1, keepdims=True)
     return np.asarray(np.log(np.exp(values - top).sum(axis=-1)) + top[..., 0])
@@ -53,7 +53,7 @@ def kl_divergence(policy: ArrayLike, reference: ArrayLike) -> Array:
     Infinite where the policy plays what the reference never does.
 
     >>> float(kl_divergence([1.0, 0.0], [0.5, 0.5]))
-    0.6931471805599...
+    0.69314718055...
     """
     return np.asarray(rel_entr(np.asarray(policy, float), np.asarray(reference, float)).sum(axis=-1))
 
@@ -62,6 +62,6 @@ def entropy(policy: ArrayLike) -> Array:
     """``−Σ policy · log policy`` in nats, along the last axis: log n when uniform, 0 when deterministic.
 
     >>> float(entropy([0.5, 0.5, 0.0]))
-    0.6931471805599...
+    0.69314718055...
     """
     return np.asarray(entr(np.asarray(policy, float)).sum(axis=-1))

@@ -12,7 +12,7 @@ from stackelberg.equilibrium.closed_form import lead, maximisers, stackelberg_va
 from stackelberg.equilibrium.lottery import maximal_lottery
 from stackelberg.equilibrium.quantal import regularised_nash
 from stackelberg.errors import CertificateError
-from stackelberg.exploitability import nash_gap, reward_gap, stackelberg_gaps
+from stackelberg.exploitability import nash_gap, reward_gap, stackelberg_gap
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
 from stackelberg.simplex import log_of
 from stackelberg.solution import NashSolution, RewardSolution, Solution, StackelbergSolution
@@ -65,7 +65,7 @@ def _(game: StackelbergGame) -> StackelbergSolution:
     values, payoffs = stackelberg_values(game, follower)
     slack = 4 * np.finfo(float).eps * game.tau_follower
     leader, worth = lead(values, game.leader_reference, game.tau_leader, slack)
-    gap = stackelberg_gaps(game, leader, values, payoffs)["duality"]
+    gap = stackelberg_gap(game, leader, values, payoffs)
     certify(gap, GAP_TOLERANCE * np.maximum(1, np.maximum(game.tau_leader, game.tau_follower)), "duality gap")
     return StackelbergSolution(
         game=game,
@@ -125,7 +125,7 @@ def _(game: RewardGame) -> RewardSolution:
 
 def certify(found: Array, allowed: Array, name: str) -> None:
     """Raise unless ``found`` ≤ ``allowed`` in every context (a NaN is never within)."""
-    within: NDArray[np.bool_] = found <= allowed
+    within: NDArray[np.bool_] = np.abs(found) <= allowed
     if not within.all():
         context = int(np.argmin(within))
         raise CertificateError(

@@ -145,6 +145,13 @@ def test_constraints_pin_every_dependency_within_its_bounds() -> None:
         assert Version(pins[requirement.name]) in requirement.specifier, requirement
 
 
+def test_every_folder_with_modules_is_packed() -> None:
+    """A folder without __init__.py imports here, but would be missing from the wheel."""
+    assert [
+        folder for folder in {path.parent for _, path in SOURCES} if not (folder / "__init__.py").exists()
+    ] == []
+
+
 def test_one_version_everywhere() -> None:
     version = PROJECT["project"]["version"]
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")

@@ -20,6 +20,9 @@ from stackelberg.validation import Array
 BATCHED = 64
 """Up to this size NumPy's batched solve beats a loop over games that keeps each factorisation."""
 
+FLOOR = 1e-14
+"""Smallest s/x in the Newton matrix: less would drown in the rounding of A, and equilibria that form a face need it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Point:
@@ -49,10 +52,10 @@ class Point:
         return np.asarray(self.policy > self.slack)
 
     @property
-    def separated(self) -> NDArray[np.bool_]:
-        """Whether x and s differ a hundredfold at every action, (batch,), so that the support can be trusted."""
+    def blur(self) -> Array:
+        """``max min(x, s) / max(x, s)``, (batch,): the smaller it is, the surer the support."""
         low, high = np.minimum(self.policy, self.slack), np.maximum(self.policy, self.slack)
-        return np.asarray((low < 0.01 * high).all(axis=-1))
+        return np.asarray((low / high).max(axis=-1))
 
     def __getitem__(self, rows: NDArray[np.bool_]) -> Point:
         return Point(self.joint[rows], self.slack[rows])
@@ -103,7 +106,7 @@ def _newton(systems: Array, point: Point) -> Callable[[Array], tuple[Array, Arra
     matrix = weight[:, :, None] * systems
     matrix *= weight[:, None, :]
     diagonal = np.arange(x.shape[-1])
-    matrix[:, diagonal, diagonal] = 1.0
+    matrix[:, diagonal, diagonal] = np.maximum(1.0, FLOOR * x / s)
     solve = _factorised(matrix)
     residual = np.concatenate([s, np.full((len(x), 1), -1.0)], axis=-1) - times(systems, point.joint)
     played = point.support

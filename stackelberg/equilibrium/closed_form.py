@@ -32,6 +32,12 @@ def blocks(contexts: int, n: int) -> Iterator[tuple[slice, slice]]:
             yield slice(context, context + 1), slice(start, min(n, start + step))
 
 
+def compact(reference: Array) -> Array:
+    """(1, 1, 1) in place of one row that is uniform: the same numbers, and less to compute with."""
+    alike = reference.shape[:2] == (1, 1) and np.ptp(reference) == 0
+    return reference[..., :1] if alike else reference
+
+
 def tile(array: Array, context: slice, rows: slice) -> Array:
     """The part of a (contexts or 1, n or 1, …) array that belongs to a block."""
     return array[context if array.shape[0] > 1 else slice(None), rows if array.shape[1] > 1 else slice(None)]
@@ -45,7 +51,7 @@ def respond(p: Array, reference: Array, tau: Array) -> tuple[Array, Array]:
 
     Args:
         p: (c, rows, n) preferences p(y ≻ y').
-        reference: (c or 1, rows or 1, n) ω_ref.
+        reference: (c or 1, rows or 1, n) ω_ref, or (1, 1, 1) where it is uniform.
         tau: (c,) all positive or all zero.
 
     Returns:
@@ -56,13 +62,22 @@ def respond(p: Array, reference: Array, tau: Array) -> tuple[Array, Array]:
         return least[..., 0], restricted(reference, p <= least + tie(p))
     follower = least - p
     follower /= tau[:, None, None]
-    follower += log_of(reference)
-    top = follower.max(axis=-1, keepdims=True)
-    follower -= top
+    log_reference = log_of(reference)
+    if reference.size == 1:  # the same for every reply, which leaves the largest exponent at 0
+        top = log_reference
+    else:
+        follower += log_reference
+        top = follower.max(axis=-1, keepdims=True)
+        follower -= top
     np.exp(follower, out=follower)
-    total = follower.sum(axis=-1, keepdims=True)
+    total = _row_sums(follower)
     follower /= total
     return (least - tau[:, None, None] * (np.log(total) + top))[..., 0], follower
+
+
+def _row_sums(array: Array) -> Array:
+    """Sums along the last axis, which stays; a matrix product is much the faster on short rows."""
+    return (array.reshape(-1, array.shape[-1]) @ np.ones(array.shape[-1])).reshape(*array.shape[:-1], 1)
 
 
 def tie(p: Array) -> Array:
@@ -128,7 +143,7 @@ def stackelberg_values(game: StackelbergGame, follower: Array | None = None) -> 
         game: the game.
         follower: (contexts, n, n) to be filled with ω*, or None to hold no more than a block of it.
     """
-    p, reference, tau = game.preference.stacked, game.follower_reference, game.tau_follower
+    p, reference, tau = game.preference.stacked, compact(game.follower_reference), game.tau_follower
     values, payoffs = np.empty(game.shape), np.empty(game.shape)
     for context, rows in blocks(*game.shape):
         for part in _one_sign(tau, context):

@@ -1,0 +1,38 @@
+"""analysis: looks at preferences and at what was made of them; it stands on ``stackelberg``.
+
+Example:
+    >>> import stackelberg as sb
+    >>> from analysis import structure
+    >>> structure(sb.PreferenceMatrix.cycle(5), draws=0).three_cycles
+    5
+"""
+
+from analysis.cycles import TopCycles, top_cycles
+from analysis.fit import BradleyTerryFit, Unavailable, bradley_terry
+from analysis.hodge import Flow, Hodge, hodge
+from analysis.noise import Excess, NoiseTest, noise_test
+from analysis.structure import Structure, structure
+from analysis.transitivity import StochasticTransitivity, Transitivity, stochastic_transitivity
+from analysis.uncertainty import Bootstrap, Interval, bootstrap
+
+__all__ = [
+    "structure",
+    "Structure",
+    "top_cycles",
+    "TopCycles",
+    "stochastic_transitivity",
+    "StochasticTransitivity",
+    "Transitivity",
+    "hodge",
+    "Hodge",
+    "Flow",
+    "bradley_terry",
+    "BradleyTerryFit",
+    "Unavailable",
+    "bootstrap",
+    "Bootstrap",
+    "Interval",
+    "noise_test",
+    "NoiseTest",
+    "Excess",
+]

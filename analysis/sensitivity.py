@@ -1,0 +1,192 @@
+"""How much each concept's answer depends on which pairs were shown to the annotators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import stackelberg as sb
+from analysis.comparison import BORDA, FOLLOWER, LEADER, NLHF, RLHF, Comparison, Row, compare
+from analysis.pair_sampling import batch_sizes, leave_one_out, random_samplings, wilson
+from analysis.resampling import whole_number
+from analysis.scoring import borda_scores, names, reward_policies, shared, winners
+from analysis.tournament import Mask, one_context
+from stackelberg.validation import Array
+
+RESAMPLES = 1000
+"""Bootstrap redraws of a mean distance."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LeftOut:
+    """What RLHF and Borda answer where one pair is never shown to the annotators, all others alike.
+
+    Attributes:
+        pair: the two labels.
+        rlhf: the labels of largest reward, ties included; none where there is no finite fit.
+        borda: the labels of largest Borda score, ties included.
+        reason: why there is no finite fit (the pairs that are left may not connect the actions), or None.
+    """
+
+    pair: tuple[str, str]
+    rlhf: tuple[str, ...]
+    borda: tuple[str, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Spread:
+    """How a concept's answer varies over random pair samplings.
+
+    Attributes:
+        concept: its name.
+        frequency: (n,) share of samplings in which each action is the mode; k tied ones have 1/k each.
+        low, high: (n,) 95 % Wilson interval of it.
+        distance: mean total-variation distance to the policy under uniform sampling.
+        distance_low, distance_high: 95 % percentile bootstrap interval of that mean.
+        depends: whether the concept sees the sampling at all. Where not, all this is exact.
+        reason: why there is no answer, where there is none; the arrays are then None.
+    """
+
+    concept: str
+    frequency: Array | None = None
+    low: Array | None = None
+    high: Array | None = None
+    distance: float | None = None
+    distance_low: float | None = None
+    distance_high: float | None = None
+    depends: bool = True
+    reason: str | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sensitivity:
+    """How the answers move with the pair sampling.
+
+    Attributes:
+        comparison: the answers under uniform sampling.
+        left_out: one a pair, in the order (0, 1), (0, 2), …
+        spreads: RLHF, Borda, NLHF, SLHF Leader, SLHF Follower.
+        draws: how many random samplings.
+        seed: of their random numbers.
+    """
+
+    comparison: Comparison
+    left_out: tuple[LeftOut, ...]
+    spreads: tuple[Spread, ...]
+    draws: int
+    seed: int
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the actions."""
+        return self.comparison.labels
+
+    def spread(self, concept: str) -> Spread:
+        """The spread of a concept by its name."""
+        for spread in self.spreads:
+            if spread.concept == concept:
+                return spread
+        known = ", ".join(spread.concept for spread in self.spreads)
+        raise ValueError(f"There is no concept {concept!r} here. There are: {known}.")
+
+    def left_out_shares(self, concept: str) -> Array | None:
+        """(n,) share of the left-out pairs after which each action wins (RLHF or Borda), ties shared.
+
+        Pairs without a finite fit do not count; None where no pair does.
+        """
+        field = {RLHF: "rlhf", BORDA: "borda"}.get(concept)
+        if field is None:
+            raise ValueError(f"{concept} does not depend on the pairs shown. Ask for {RLHF!r} or {BORDA!r}.")
+        won = np.array([[y in getattr(row, field) for y in self.labels] for row in self.left_out], dtype=bool)
+        won = won[won.any(axis=-1)] if len(won) else won
+        return np.asarray(shared(won).mean(axis=0)) if len(won) else None
+
+
+def sensitivity(
+    P: sb.PreferenceMatrix, *, tau: float = 0.1, draws: int = 200, seed: int = 0, context: int | None = None
+) -> Sensitivity:
+    """How each concept's answer moves with the distribution of the pairs shown to annotators.
+
+    RLHF and Borda average over the pairs they are shown; NLHF and SLHF ask only for p(y ≻ y') itself. Two
+    questions: what if one pair is never shown, and what under samplings μ ~ Dirichlet(1) over the pairs?
+
+    Args:
+        P: preferences, one matrix, or one a context.
+        tau: KL coefficient ≥ 0 of all the games.
+        draws: how many random samplings.
+        seed: of their random numbers.
+        context: which context, where there are several.
+
+    Example (leave one pair of the Condorcet paradox out, and RLHF elects whom you like):
+        >>> import stackelberg as sb
+        >>> found = sensitivity(sb.PreferenceMatrix.condorcet([1 / 3, 1 / 3, 1 / 3]), draws=50)
+        >>> [(row.pair, row.rlhf) for row in found.left_out]
+        [(('A', 'B'), ('B',)), (('A', 'C'), ('A',)), (('B', 'C'), ('C',))]
+        >>> found.spread("SLHF Leader").distance
+        0.0
+    """
+    P, draws = one_context(P, context), whole_number("draws", draws)
+    here, rng = compare(P, tau=tau), np.random.default_rng(seed)
+    samplings = (random_samplings(P.n, size, rng) for size in batch_sizes(draws, P.n))
+    rlhf, borda, reasons = _answers(P, tau, samplings)
+    failed = next((reason for reason in reasons if reason), None)
+    spreads = [
+        Spread(concept=RLHF, reason=failed) if failed else _spread(here.row(RLHF), *rlhf, rng),
+        _spread(here.row(BORDA), *borda, rng),
+        *(_unmoved(here, concept) for concept in (NLHF, LEADER, FOLLOWER)),
+    ]
+    left_out = tuple(_leave_out(P, tau))
+    return Sensitivity(comparison=here, left_out=left_out, spreads=tuple(spreads), draws=draws, seed=seed)
+
+
+def _answers(
+    P: sb.PreferenceMatrix, tau: float, samplings: Iterator[Array]
+) -> tuple[Any, Any, list[str | None]]:
+    """(policies, modes) of RLHF and of Borda under each sampling, and why RLHF has none."""
+    parts = []
+    for mu in samplings:
+        elected = winners(borda_scores(P, mu))
+        parts.append((*reward_policies(P, tau, mu), shared(elected), elected))
+    fits, modes, reasons, lots, elected = zip(*parts, strict=True)
+    whole = np.concatenate
+    return (whole(fits), whole(modes)), (whole(lots), whole(elected)), [r for part in reasons for r in part]
+
+
+def _spread(row: Row, policies: Array, modes: Mask, rng: np.random.Generator) -> Spread:
+    """The spread of policies (draws, n) with their modes around the row's policy."""
+    draws = len(policies)
+    frequency = shared(modes).mean(axis=0)
+    low, high = wilson(frequency, draws)
+    distances = np.abs(policies - row.policy).sum(axis=-1) / 2
+    means = [distances[rng.integers(0, draws, draws)].mean() for _ in range(RESAMPLES)]
+    ends = np.quantile(means, [0.025, 0.975])
+    return Spread(
+        concept=row.concept,
+        frequency=frequency,
+        low=low,
+        high=high,
+        distance=float(distances.mean()),
+        distance_low=float(ends[0]),
+        distance_high=float(ends[1]),
+    )
+
+
+def _unmoved(here: Comparison, concept: str) -> Spread:
+    """The spread of a concept that does not see the sampling."""
+    row = here.row(concept)
+    share = shared(np.array([label in row.modes for label in here.labels]))
+    never = {"distance": 0.0, "distance_low": 0.0, "distance_high": 0.0}
+    return Spread(concept=concept, frequency=share, low=share, high=share, depends=False, **never)
+
+
+def _leave_out(P: sb.PreferenceMatrix, tau: float) -> Iterator[LeftOut]:
+    """Leave each pair out in turn."""
+    for pairs, mu in leave_one_out(P.n):
+        (_, fits), (_, elected), reasons = _answers(P, tau, iter([mu]))
+        for (i, j), fit, chosen, reason in zip(pairs, fits, elected, reasons, strict=True):
+            pair = (P.labels[i], P.labels[j])
+            yield LeftOut(pair=pair, rlhf=names(P.labels, fit), borda=names(P.labels, chosen), reason=reason)

@@ -1,0 +1,242 @@
+"""The program ``stackelberg``: preferences in, equilibria out."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import stackelberg as sb
+from stackelberg.commands import (
+    draw,
+    emit,
+    load,
+    output_options,
+    pair_sampling,
+    parse_reference,
+    parse_sampling,
+    preferences_file,
+    table,
+    tau_option,
+)
+from stackelberg.validation import Array
+
+
+class Program(click.Group):
+    """The commands of this floor, and those that other packages hang on the entry points."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Own commands first, then those of the floors above."""
+        return [*super().list_commands(context), *sorted(_plugins())]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """A command by name, loaded only when it is needed."""
+        own = super().get_command(context, name)
+        points = _plugins()
+        return own or (points[name].load() if name in points else None)
+
+
+def _plugins() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group="stackelberg.commands")}
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="stackelberg")
+def program() -> None:
+    """Preference optimisation as a game.
+
+    FILE holds preferences: CSV (a square of wins or probabilities; winner,loser,count; count,ranking),
+    JSON, JSONL pairs, npy, npz, or PrefLib's soc, soi, toc, toi, wmd. A dash reads standard input.
+
+    \b
+    Try:
+      stackelberg demo
+      stackelberg structure election.csv
+      stackelberg compare election.csv --tau 0
+      stackelberg solve election.csv --game stackelberg --tau 0.05
+      stackelberg refine election.csv --rounds 4
+    """
+
+
+@program.command()
+@preferences_file
+@click.option(
+    "--game",
+    type=click.Choice(["stackelberg", "nash", "reward"]),
+    default="stackelberg",
+    show_default=True,
+    help="SLHF's Leader and Follower, NLHF's equilibrium, or RLHF's fitted reward.",
+)
+@tau_option
+@click.option("--tau-leader", type=float, help="The Leader's own τ (Stackelberg).")
+@click.option("--tau-follower", type=float, help="The Follower's own τ (Stackelberg).")
+@click.option("--reference", help="Reference policy A=0.5,B=0.3,C=0.2 of every player [default: uniform].")
+@pair_sampling
+@output_options
+def solve(file: str, game: str, unranked: str, as_json: bool, out: Path | None, figures: bool, **rest: Any) -> None:
+    """Solve the game over FILE exactly and print the answer with its certificate.
+
+    \b
+    Examples:
+      stackelberg solve wins.csv --tau 0                    the minimax Leader and its Follower
+      stackelberg solve wins.csv --game nash --tau 0        a maximal lottery
+      stackelberg solve wins.csv --game reward --tau 0 --without A C
+    """
+    preference = load(file, unranked)
+    solution: Any = sb.solve(_game(preference, game, **{key: rest[key] for key in rest if key != "seed"}))
+    emit(solution.as_dict(), as_json=as_json, out=out, name=f"solve-{game}")
+    if not as_json:
+        _show(solution, game)
+    if figures:
+        draw(solution, out, rest["seed"], quiet=as_json)
+
+
+def _game(
+    preference: sb.PreferenceMatrix,
+    name: str,
+    *,
+    tau: float,
+    tau_leader: float | None,
+    tau_follower: float | None,
+    reference: str | None,
+    left_out: tuple[tuple[str, str], ...],
+) -> Any:
+    policy = parse_reference(reference, preference.labels)
+    if name != "stackelberg" and (tau_leader is not None or tau_follower is not None):
+        raise ValueError(f"--tau-leader and --tau-follower belong to --game stackelberg, not {name}. Use --tau.")
+    if name != "reward" and left_out:
+        raise ValueError(f"--without belongs to --game reward: the {name} game samples no pairs.")
+    if name == "nash":
+        return sb.NashGame(preference, tau=tau, reference=policy)
+    if name == "reward":
+        sampling = parse_sampling(left_out, preference.labels)
+        return sb.RewardGame(preference, tau=tau, sampling=sampling, reference=policy)
+    own = {"tau_leader": tau_leader, "tau_follower": tau_follower}
+    references = {"leader_reference": policy, "follower_reference": policy}
+    return sb.StackelbergGame(preference, tau=tau, **own, **references)
+
+
+def _show(solution: Any, name: str) -> None:
+    """The answer as a table, one a context."""
+    document = solution.as_dict()
+    contexts = solution.game.preference.contexts
+    for context in range(contexts or 1):
+        here = {
+            key: value if contexts is None or key == "labels" else value[context] for key, value in document.items()
+        }
+        title = {"stackelberg": "Stackelberg game (SLHF)", "nash": "Nash game (NLHF)", "reward": "Reward (RLHF)"}[name]
+        where = "" if contexts is None else f", context {context}"
+        columns, rows = _rows(here, name)
+        table(title + where, columns, rows, f"value {here['value']:.6f}   {_certificate(here, name)}")
+
+
+def _certificate(here: dict[str, Any], name: str) -> str:
+    gap = f"duality gap {here['gap']:.1e}"
+    if name == "nash":
+        size = f"a face of dimension {here['dimension']}, maximum entropy shown"
+        return f"{gap}   exploitability {here['exploitability']:.1e}   {'unique' if here['unique'] else size}"
+    return f"{gap}   residual {here['residual']:.1e}" if name == "reward" else gap
+
+
+def _rows(here: dict[str, Any], name: str) -> tuple[list[str], list[list[Any]]]:
+    labels = here["labels"]
+    if name == "stackelberg":
+        replies = [", ".join(here["best_responses"][label][:4]) for label in labels]
+        optimal = ["●" if label in here["optimal_leaders"] else "" for label in labels]
+        columns = ["answer y", "Leader π(y)", "worst case V(y)", "optimal", "Follower's best reply"]
+        return columns, [list(row) for row in zip(labels, here["leader"], here["values"], optimal, replies, strict=True)]
+    if name == "nash":
+        played = ["●" if label in here["support"] else "" for label in labels]
+        columns = ["answer y", "policy π(y)", "in some equilibrium"]
+        return columns, [list(row) for row in zip(labels, here["policy"], played, strict=True)]
+    columns = ["answer y", "policy π(y)", "reward r(y)"]
+    return columns, [list(row) for row in zip(labels, here["policy"], here["rewards"], strict=True)]
+
+
+@program.command()
+@preferences_file
+@tau_option
+@click.option("--tau-leader", type=float, help="The Leader's own τ.")
+@click.option("--tau-follower", type=float, help="The Follower's own τ.")
+@click.option("--reference", help="Reference policy A=0.5,B=0.3,C=0.2 of both players [default: uniform].")
+@click.option("--rounds", type=click.IntRange(min=1), default=4, show_default=True, help="Answers, the first included.")
+@click.option("--start", help="Distribution of the first answer, as --reference [default: the Leader].")
+@output_options
+def refine(
+    file: str, unranked: str, rounds: int, start: str | None, as_json: bool, out: Path | None, figures: bool, **rest: Any
+) -> None:
+    """Let the Follower improve an answer again and again, and print what each round brings.
+
+    Coverage is the chance that a user's favourite (any action alike) is among the answers so far; beside it
+    the same for independent Nash draws, and for Nash draws without replacement, at the same --tau.
+    """
+    preference = load(file, unranked)
+    seed = rest.pop("seed")
+    solution = sb.solve(_game(preference, "stackelberg", left_out=(), **rest))
+    if preference.contexts is not None:
+        raise ValueError("refine takes one matrix, not one a context. Pick a context first.")
+    first = parse_reference(start, preference.labels)
+    refinement = solution.refine(rounds, first)
+    nash = sb.solve(sb.NashGame(preference, tau=rest["tau"], reference=parse_reference(rest["reference"], preference.labels)))
+    document = {
+        "labels": list(preference.labels),
+        "distributions": refinement.distributions.tolist(),
+        "win_rate": refinement.win_rate.tolist(),
+        "coverage": refinement.coverage().tolist(),
+        "nash_independent": sb.independent_coverage(nash.policy, rounds).tolist(),
+        "nash_distinct": sb.distinct_coverage(nash.policy, rounds).tolist(),
+    }
+    walk = sb.chain(solution.follower)
+    document["recurrent"] = [[preference.labels[i] for i in group] for group in walk.classes]
+    document["periods"] = list(walk.periods)
+    emit(document, as_json=as_json, out=out, name="refine")
+    if not as_json:
+        _show_refinement(document, np.asarray(document["distributions"]))
+    if figures:
+        draw(solution, out, seed, quiet=as_json)
+
+
+def _show_refinement(document: dict[str, Any], distributions: Array) -> None:
+    labels = document["labels"]
+    columns = ["answer", "most likely", "p(y_k ≻ y_1)", "coverage", "Nash, independent", "Nash, no repeats"]
+    rows = [
+        [f"y_{k + 1}", f"{labels[row.argmax()]} ({row.max():.2f})"]
+        + [document[key][k] for key in ("win_rate", "coverage", "nash_independent", "nash_distinct")]
+        for k, row in enumerate(distributions)
+    ]
+    ends = "; ".join(
+        f"{{{', '.join(group[:6])}{', …' if len(group) > 6 else ''}}} with period {period}"
+        for group, period in zip(document["recurrent"], document["periods"], strict=True)
+    )
+    table("Refinement along the Follower's chain", columns, rows, f"In the long run: {ends}.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program; 0 on success, 2 with one readable line for bad input, 1 for an uncertified answer."""
+    try:
+        program.main(arguments, prog_name="stackelberg", standalone_mode=False)
+    except click.ClickException as error:
+        return _refuse(error.format_message(), error.exit_code if error.exit_code > 1 else 2)
+    except click.Abort:
+        return _refuse("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except sb.CertificateError as error:
+        return _refuse(str(error), 1)
+    except (ValueError, OSError) as error:
+        return _refuse(str(error), 2)
+    return 0
+
+
+def _refuse(message: str, code: int) -> int:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

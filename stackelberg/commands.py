@@ -1,0 +1,146 @@
+"""What every command shares: options, input files, output as a table, JSON, files and figures.
+
+The floors above hang their own commands on the program through the entry points ``stackelberg.commands``
+and build them from these parts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from stackelberg.evidence import Unranked
+from stackelberg.io import read_preferences
+from stackelberg.preference import PreferenceMatrix
+from stackelberg.validation import Array
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def options(*choices: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several click options as one decorator, shown by ``--help`` in this order."""
+
+    def decorate(command: Command) -> Command:
+        for choice in reversed(choices):
+            command = choice(command)
+        return command
+
+    return decorate
+
+
+preferences_file = options(
+    click.argument("file"),
+    click.option(
+        "--unranked",
+        type=click.Choice([choice.value for choice in Unranked]),
+        default=Unranked.BELOW.value,
+        show_default=True,
+        help="What a partial ballot says about those it leaves out: below the ranked and not compared with "
+        "each other, below and tied with each other, or nothing.",
+    ),
+)
+tau_option = click.option("--tau", type=float, default=0.1, show_default=True, help="KL coefficient, ≥ 0.")
+output_options = options(
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of whatever is drawn at random."),
+    click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results and figures."),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON (keys are documented in the README)."),
+    click.option("--figures", is_flag=True, help="Draw into --out (default: figures)."),
+)
+pair_sampling = click.option(
+    "--without",
+    "left_out",
+    nargs=2,
+    multiple=True,
+    metavar="A B",
+    help="A pair never shown to the annotators of the reward (repeatable).",
+)
+
+
+def load(file: str, unranked: str) -> PreferenceMatrix:
+    """The preferences of ``FILE``; ``-`` is standard input."""
+    return read_preferences(sys.stdin if file == "-" else file, unranked=Unranked(unranked))
+
+
+def parse_reference(text: str | None, labels: tuple[str, ...]) -> Array | None:
+    """A reference policy from ``A=0.5,B=0.3,C=0.2`` (those not named get 0); None or ``uniform`` is uniform.
+
+    >>> parse_reference("B=0.25,A=0.75", ("A", "B", "C"))
+    array([0.75, 0.25, 0.  ])
+    """
+    if text is None or text == "uniform":
+        return None
+    reference = np.zeros(len(labels))
+    for part in text.split(","):
+        name, equals, number = part.rpartition("=")
+        position = find(name.strip(), labels)
+        try:
+            reference[position] = float(number)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise ValueError(f"--reference: {part!r} is not LABEL=PROBABILITY. Write A=0.5,B=0.5.")
+    return reference
+
+
+def parse_sampling(left_out: tuple[tuple[str, str], ...], labels: tuple[str, ...]) -> Array | None:
+    """Pair sampling μ with some pairs left out, all others alike; None where none is left out."""
+    if not left_out:
+        return None
+    sampling = np.ones((len(labels), len(labels))) - np.eye(len(labels))
+    for first, second in left_out:
+        i, j = find(first, labels), find(second, labels)
+        sampling[i, j] = sampling[j, i] = 0
+    return sampling
+
+
+def find(name: str, labels: tuple[str, ...]) -> int:
+    """The position of a label, or a ``ValueError`` that lists those there are."""
+    if name not in labels:
+        shown = ", ".join(labels[:10]) + (", …" if len(labels) > 10 else "")
+        raise ValueError(f"There is no action {name!r}. The actions are: {shown}.")
+    return labels.index(name)
+
+
+def table(title: str, columns: list[str], rows: list[list[Any]], caption: str = "") -> None:
+    """Print a table: the first column left, numbers to four places and right."""
+    grid = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
+    for number, column in enumerate(columns):
+        grid.add_column(column, justify="left" if number == 0 else "right")
+    for row in rows:
+        grid.add_row(*(cell if isinstance(cell, str) else "–" if cell is None else f"{cell:.4f}" for cell in row))
+    console().print(grid)
+
+
+def console() -> Console:
+    """Where people read: standard output, at a fixed width where it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
+
+
+def emit(document: dict[str, Any], *, as_json: bool, out: Path | None, name: str) -> None:
+    """Print the answer where JSON was asked for, and write it to ``out/name.json`` where a folder was given."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    if as_json:
+        click.echo(text)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def draw(solution: Any, out: Path | None, seed: int, *, quiet: bool) -> None:
+    """Draw a solution through the entry point ``stackelberg.figures`` (the analysis floor's)."""
+    painters = {point.name: point for point in entry_points(group="stackelberg.figures")}
+    if "solution" not in painters:
+        raise ValueError("--figures: no drawing package is installed. Install stackelberg with its analysis package.")
+    command = " ".join(["stackelberg", *sys.argv[1:]])
+    written = painters["solution"].load()(solution, out or Path("figures"), command=command, seed=seed)
+    if not quiet:
+        console().print(f"Drawn: {', '.join(str(path) for path in written)}")
