@@ -28,7 +28,7 @@ class Row:
         concept: its name.
         policy: (n,) probabilities, or None where there is no answer.
         modes: the labels of largest probability, ties included.
-        worst_case: ``min_y' E_{y~policy} p(y ≻ y')``, the win rate against the fixed answer that beats it best.
+        worst_case: ``min_y' E_{y~policy} p(y ≻ y')``, its win rate against the best fixed reply.
         exploitability: ``max_y E_{y'~policy} p(y ≻ y') − ½``, in the unregularised preference game: what is
             lost to that answer, so ``½ − worst_case``.
         entropy: of the policy, in nats.
@@ -96,6 +96,7 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """The comparison as plain lists and numbers, in the stable form that ``compare --json`` prints."""
         answer: dict[str, Any] = {"labels": list(self.labels), "tau": self.tau}
+        answer["never_compared"] = [list(pair) for pair in self.preference.never_compared]
         for key, concept in (("rlhf", RLHF), ("rlhf_chosen", CHOSEN)):
             row = next((row for row in self.rows if row.concept == concept), None)
             solution = self.rlhf if concept == RLHF else self.chosen
@@ -116,7 +117,7 @@ def compare(
 ) -> Comparison:
     """Solve the same preferences as RLHF, Borda, NLHF and SLHF do, and measure every answer alike.
 
-    Where the Bradley–Terry likelihood has no finite maximiser, the row of RLHF says why; the others still come.
+    Where the Bradley–Terry likelihood has no finite maximiser, RLHF's row says why; the others still come.
 
     Args:
         P: preferences, one matrix, or one a context.

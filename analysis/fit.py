@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, rel_entr
-from stackelberg.equilibrium.bradley_terry import fit_bradley_terry
+from scipy.special import expit, log_expit, xlogy
 
 from analysis.tournament import one_context
 from stackelberg import Counts, PreferenceMatrix
@@ -76,6 +75,8 @@ def bradley_terry(P: PreferenceMatrix, *, context: int | None = None) -> Bradley
         >>> (fit.rewards[0] - fit.rewards[1]).round(6) == np.log(3).round(6), fit.degrees_of_freedom
         (np.True_, 0)
     """
+    from stackelberg.equilibrium.bradley_terry import fit_bradley_terry
+
     P = one_context(P, context)
     comparisons = P.comparisons
     weights = 1.0 - np.eye(P.n) if comparisons is None else comparisons.copy()
@@ -84,11 +85,17 @@ def bradley_terry(P: PreferenceMatrix, *, context: int | None = None) -> Bradley
     p = P.probabilities
     rewards = np.zeros(1) if P.n == 1 else fit_bradley_terry(p[None], weights[None], P.labels)[0]
     q = expit(rewards[:, None] - rewards[None, :])
-    divergence = float((weights * (rel_entr(p, q) + rel_entr(1 - p, 1 - q))).sum())
+    divergence = max(0.0, float((weights * _divergence(p, rewards)).sum()))
     error = np.where(weights > 0, np.abs(p - q), 0.0)
     worst = np.unravel_index(error.argmax(), error.shape)
     pair = (P.labels[worst[0]], P.labels[worst[1]]) if P.n > 1 else None
     return BradleyTerryFit(rewards, weights, divergence, float(error.max()), pair, *_deviance(P, divergence))
+
+
+def _divergence(p: Array, rewards: Array) -> Array:
+    """KL(p ‖ σ(r − r')) of every pair, (n, n), in logarithms, so that it stays finite."""
+    log_q = log_expit(rewards[:, None] - rewards[None, :])
+    return np.asarray(xlogy(p, p) - p * log_q + xlogy(1 - p, 1 - p) - (1 - p) * log_q.T)
 
 
 def _deviance(P: PreferenceMatrix, divergence: float) -> tuple[float | None, int | None, float | None]:

@@ -78,7 +78,7 @@ def hodge(
         >>> import stackelberg as sb
         >>> parts = hodge(sb.PreferenceMatrix.condorcet([0.4, 0.35, 0.25]))
         >>> parts.potential.round(4).tolist(), round(parts.cyclic_share, 4)
-        ([0.0167, 0.0333, -0.05], 0.8475)
+        ([0.0167, 0.0333, -0.05], 0.8772)
     """
     if not isinstance(flow, Flow):
         raise ValueError(f"flow must be one of {', '.join(map(str, Flow))}, not {flow!r}.")
@@ -100,12 +100,23 @@ def cyclic_share(P: ArrayLike) -> Array:
     1.0
     """
     f = margins(P)
-    scores = f.mean(axis=-1)
-    energy = np.einsum("...ij,...ij->...", f, f)
-    rest = f - (scores[..., :, None] - scores[..., None, :])
-    share = np.einsum("...ij,...ij->...", rest, rest) / np.where(energy > 0, energy, 1.0)
+    energy = np.einsum("...ij,...ij->...", f, f) / 2
+    share = cyclic_energy(P) / np.where(energy > 0, energy, 1.0)
     tied = np.abs(f).max(axis=(-2, -1)) <= ROUNDING
     return np.asarray(np.where(tied, 0.0, np.minimum(share, 1.0)))
+
+
+def cyclic_energy(P: ArrayLike) -> Array:
+    """The energy of the cyclic part of p − ½, all pairs equal, ``Σ_{y<y'} cyclic²``: (…) for (…, n, n).
+
+    >>> import stackelberg as sb
+    >>> float(cyclic_energy(sb.PreferenceMatrix.cycle(3)))
+    0.75
+    """
+    f = margins(P)
+    scores = f.mean(axis=-1)
+    rest = f - (scores[..., :, None] - scores[..., None, :])
+    return np.asarray(np.einsum("...ij,...ij->...", rest, rest) / 2)
 
 
 def _flow(P: PreferenceMatrix, flow: Flow, w: Array) -> Array:

@@ -45,27 +45,31 @@ class Excess:
 class NoiseTest:
     """Is the cycle more than noise? Worlds simulated from the fitted Bradley–Terry model, compared as often.
 
-    The first four are against Bradley–Terry: a small p-value says "more cyclic than the fitted scores allow",
+    The first five are against Bradley–Terry: a small p-value says "more cyclic than the fitted scores allow",
     and may come from a poor fit elsewhere. ``any_winner`` is against every world that has a Condorcet winner.
+    Which to read: ``cyclic_energy`` for any cycle at all, being the most powerful; ``any_winner`` for one at
+    the top. Near-equals often have no Condorcet winner by chance, which tells little (``expected``).
 
     Attributes:
         no_condorcet_winner: 1 where there is none, 0 where there is one; ``expected`` is how often a
             transitive world shows none.
         shortfall: ``½ − max_y min_y' p(y ≻ y')``, the depth of the cycle at the top.
         three_cycles: the number of triples that go round.
-        cyclic_share: of the energy of p − ½, over all pairs, the top or not. Bradley–Terry with large
+        cyclic_energy: of the cyclic part of p − ½, over all pairs, the top or not. Bradley–Terry with large
             rewards has some of it even without noise, which ``expected`` includes.
+        cyclic_share: the same as a share of all energy; blind to how large the margins are.
         unbeaten: by label, the p-value of "none beats it" (:func:`unbeaten`).
         any_winner: the largest of these: the p-value of "some action is beaten by none", whatever the rest.
         shrinkage: the factor on the fitted rewards (:func:`noise_test`); 1 where noise hardly spread them.
         draws: how many worlds.
         independent: whether the evidence is pair by pair, as the simulation assumes. False for ballots: one
-            ballot decides many pairs at once, and the first four p-values are then only a guide.
+            ballot decides many pairs at once, and the first five p-values are then only a guide.
     """
 
     no_condorcet_winner: Excess
     shortfall: Excess
     three_cycles: Excess
+    cyclic_energy: Excess
     cyclic_share: Excess
     unbeaten: dict[str, float]
     any_winner: float
@@ -114,7 +118,7 @@ def noise_test(
     Example:
         >>> import stackelberg as sb
         >>> P = sb.PreferenceMatrix.from_counts([[0, 60, 30], [40, 0, 60], [70, 40, 0]])
-        >>> noise_test(P, draws=200).cyclic_share.p_value < 0.01
+        >>> noise_test(P, draws=200).cyclic_energy.p_value < 0.01
         True
     """
     P, draws = one_context(P, context), whole_number("draws", draws)
@@ -137,6 +141,7 @@ def noise_test(
         no_condorcet_winner=excess("none"),
         shortfall=excess("shortfall"),
         three_cycles=excess("three_cycles"),
+        cyclic_energy=excess("cyclic_energy"),
         cyclic_share=excess("cyclic_share"),
         unbeaten=dict(zip(P.labels, alone.tolist(), strict=True)),
         any_winner=float(alone.max()),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.cycles import three_cycles
-from analysis.hodge import cyclic_share
+from analysis.hodge import cyclic_energy, cyclic_share
 from analysis.tournament import Mask, condorcet_winner, majority, margins, minimax_leaders, smith_set
 from stackelberg import Ballots, Counts
 from stackelberg.validation import Array
@@ -121,6 +121,7 @@ class Measures:
     """What is measured on each matrix of a batch: numbers (draws,) and masks (draws, n)."""
 
     cyclic_share: Array
+    cyclic_energy: Array
     three_cycles: NDArray[np.int64]
     shortfall: Array
     winner: Mask
@@ -138,7 +139,7 @@ def measure(p: Array, tolerance: float) -> Measures:
     beats = majority(p, tolerance)
     shortfall = 0.0 - margins(p).min(axis=-1).max(axis=-1)
     winner, smith, leaders = condorcet_winner(beats), smith_set(beats), minimax_leaders(p)
-    return Measures(cyclic_share(p), three_cycles(beats), shortfall, winner, smith, leaders)
+    return Measures(cyclic_share(p), cyclic_energy(p), three_cycles(beats), shortfall, winner, smith, leaders)
 
 
 def measure_all(batches: Iterable[Array], tolerance: float) -> Measures:

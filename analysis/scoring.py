@@ -1,7 +1,9 @@
-"""Concepts that turn pair comparisons into one score an action: Borda, and the Bradley–Terry reward of RLHF."""
+"""Concepts that turn pair comparisons into one score an action: Borda, and RLHF's Bradley–Terry reward."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -78,9 +80,43 @@ def reward_policy(
     return cast(sb.RewardSolution, solution)
 
 
-def reward_policies(
-    P: sb.PreferenceMatrix, tau: float, samplings: Array
-) -> tuple[Array, Mask, tuple[str | None, ...]]:
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """A concept's answers under many pair samplings.
+
+    Attributes:
+        policies: (samplings, n); NaN where there is no answer.
+        modes: (samplings, n) the actions of largest score, ties included; none where there is no answer.
+        reasons: (samplings) why there is no answer, or None.
+    """
+
+    policies: Array
+    modes: Mask
+    reasons: tuple[str | None, ...]
+
+    @classmethod
+    def joined(cls, parts: Iterable[Answers]) -> Answers:
+        """Several batches of answers, end to end."""
+        batches = list(parts)
+        return cls(
+            np.concatenate([batch.policies for batch in batches]),
+            np.concatenate([batch.modes for batch in batches]),
+            tuple(reason for batch in batches for reason in batch.reasons),
+        )
+
+
+def borda_answers(P: sb.PreferenceMatrix, samplings: Array) -> Answers:
+    """Borda's winners under each of many pair samplings (samplings, n, n).
+
+    >>> P = sb.PreferenceMatrix.cycle(3)
+    >>> borda_answers(P, np.array([[[0, 1, 0], [1, 0, 1], [0, 1, 0]]])).policies
+    array([[1., 0., 0.]])
+    """
+    modes = winners(borda_scores(P, samplings))
+    return Answers(shared(modes), modes, (None,) * len(samplings))
+
+
+def reward_answers(P: sb.PreferenceMatrix, tau: float, samplings: Array) -> Answers:
     """RLHF's answer under each of many pair samplings; all at once, or one by one where some have none.
 
     Args:
@@ -88,25 +124,19 @@ def reward_policies(
         tau: KL coefficient ≥ 0.
         samplings: (samplings, n, n).
 
-    Returns:
-        policies (samplings, n), NaN where there is no finite fit; the actions of largest reward
-        (samplings, n), none there; and for each the reason, or None.
-
     Example:
         >>> P = sb.PreferenceMatrix.from_scores([1.0, 0.0])
-        >>> policies, modes, reasons = reward_policies(P, 1.0, np.array([[[0, 1], [1, 0]], [[0, 0], [0, 0]]]))
-        >>> policies.round(3), reasons[0], reasons[1] is None
-        (array([[0.731, 0.269], [  nan,   nan]]), None, False)
+        >>> found = reward_answers(P, 1.0, np.array([[[0, 1], [1, 0]], [[0, 0], [0, 0]]]))
+        >>> found.policies.round(3), [reason is None for reason in found.reasons]
+        (array([[0.731, 0.269], [  nan,   nan]]), [True, False])
     """
     many = sb.PreferenceMatrix(np.broadcast_to(P.probabilities, samplings.shape), P.labels)
     found = reward_policy(many, tau, samplings)
     if not isinstance(found, Unavailable):
-        return found.policy, found.optimal_actions, (None,) * len(samplings)
+        return Answers(found.policy, found.optimal_actions, (None,) * len(samplings))
     if len(samplings) == 1:
-        return np.full((1, P.n), np.nan), np.zeros((1, P.n), dtype=bool), (found.reason,)
-    parts = [reward_policies(P, tau, samplings[k : k + 1]) for k in range(len(samplings))]
-    policies, modes, reasons = zip(*parts, strict=True)
-    return np.concatenate(policies), np.concatenate(modes), tuple(reason for (reason,) in reasons)
+        return Answers(np.full((1, P.n), np.nan), np.zeros((1, P.n), dtype=bool), (found.reason,))
+    return Answers.joined(reward_answers(P, tau, samplings[k : k + 1]) for k in range(len(samplings)))
 
 
 def names(labels: tuple[str, ...], mask: Mask) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,8 +11,8 @@ import stackelberg as sb
 from analysis.comparison import BORDA, FOLLOWER, LEADER, NLHF, RLHF, Comparison, Row, compare
 from analysis.pair_sampling import batch_sizes, leave_one_out, random_samplings, wilson
 from analysis.resampling import whole_number
-from analysis.scoring import borda_scores, names, reward_policies, shared, winners
-from analysis.tournament import Mask, one_context
+from analysis.scoring import Answers, borda_answers, names, reward_answers, shared
+from analysis.tournament import one_context
 from stackelberg.validation import Array
 
 RESAMPLES = 1000
@@ -132,37 +131,26 @@ def sensitivity(
     P, draws = one_context(P, context), whole_number("draws", draws)
     here, rng = compare(P, tau=tau), np.random.default_rng(seed)
     samplings = (random_samplings(P.n, size, rng) for size in batch_sizes(draws, P.n))
-    rlhf, borda, reasons = _answers(P, tau, samplings)
-    failed = next((reason for reason in reasons if reason), None)
-    spreads = [
-        Spread(concept=RLHF, reason=failed) if failed else _spread(here.row(RLHF), *rlhf, rng),
-        _spread(here.row(BORDA), *borda, rng),
+    parts = [(reward_answers(P, tau, mu), borda_answers(P, mu)) for mu in samplings]
+    rlhf, borda = (Answers.joined(batches) for batches in zip(*parts, strict=True))
+    spreads = (
+        _spread(here.row(RLHF), rlhf, rng),
+        _spread(here.row(BORDA), borda, rng),
         *(_unmoved(here, concept) for concept in (NLHF, LEADER, FOLLOWER)),
-    ]
+    )
     left_out = tuple(_leave_out(P, tau))
-    return Sensitivity(comparison=here, left_out=left_out, spreads=tuple(spreads), draws=draws, seed=seed)
+    return Sensitivity(comparison=here, left_out=left_out, spreads=spreads, draws=draws, seed=seed)
 
 
-def _answers(
-    P: sb.PreferenceMatrix, tau: float, samplings: Iterator[Array]
-) -> tuple[Any, Any, list[str | None]]:
-    """(policies, modes) of RLHF and of Borda under each sampling, and why RLHF has none."""
-    parts = []
-    for mu in samplings:
-        elected = winners(borda_scores(P, mu))
-        parts.append((*reward_policies(P, tau, mu), shared(elected), elected))
-    fits, modes, reasons, lots, elected = zip(*parts, strict=True)
-    whole = np.concatenate
-    return (whole(fits), whole(modes)), (whole(lots), whole(elected)), [r for part in reasons for r in part]
-
-
-def _spread(row: Row, policies: Array, modes: Mask, rng: np.random.Generator) -> Spread:
-    """The spread of policies (draws, n) with their modes around the row's policy."""
-    draws = len(policies)
-    frequency = shared(modes).mean(axis=0)
-    low, high = wilson(frequency, draws)
-    distances = np.abs(policies - row.policy).sum(axis=-1) / 2
-    means = [distances[rng.integers(0, draws, draws)].mean() for _ in range(RESAMPLES)]
+def _spread(row: Row, answers: Answers, rng: np.random.Generator) -> Spread:
+    """How answers under random samplings vary around the row's policy."""
+    reason = next(filter(None, answers.reasons), row.reason)
+    if row.policy is None or reason is not None:
+        return Spread(concept=row.concept, reason=reason)
+    frequency = shared(answers.modes).mean(axis=0)
+    low, high = wilson(frequency, len(answers.modes))
+    distances = np.abs(answers.policies - row.policy).sum(axis=-1) / 2
+    means = [rng.choice(distances, len(distances)).mean() for _ in range(RESAMPLES)]
     ends = np.quantile(means, [0.025, 0.975])
     return Spread(
         concept=row.concept,
@@ -177,16 +165,27 @@ def _spread(row: Row, policies: Array, modes: Mask, rng: np.random.Generator) ->
 
 def _unmoved(here: Comparison, concept: str) -> Spread:
     """The spread of a concept that does not see the sampling."""
-    row = here.row(concept)
-    share = shared(np.array([label in row.modes for label in here.labels]))
-    never = {"distance": 0.0, "distance_low": 0.0, "distance_high": 0.0}
-    return Spread(concept=concept, frequency=share, low=share, high=share, depends=False, **never)
+    share = shared(np.array([label in here.row(concept).modes for label in here.labels]))
+    return Spread(
+        concept=concept,
+        frequency=share,
+        low=share,
+        high=share,
+        distance=0.0,
+        distance_low=0.0,
+        distance_high=0.0,
+        depends=False,
+    )
 
 
 def _leave_out(P: sb.PreferenceMatrix, tau: float) -> Iterator[LeftOut]:
     """Leave each pair out in turn."""
     for pairs, mu in leave_one_out(P.n):
-        (_, fits), (_, elected), reasons = _answers(P, tau, iter([mu]))
-        for (i, j), fit, chosen, reason in zip(pairs, fits, elected, reasons, strict=True):
-            pair = (P.labels[i], P.labels[j])
-            yield LeftOut(pair=pair, rlhf=names(P.labels, fit), borda=names(P.labels, chosen), reason=reason)
+        rlhf, borda = reward_answers(P, tau, mu), borda_answers(P, mu)
+        for k, (i, j) in enumerate(pairs):
+            yield LeftOut(
+                pair=(P.labels[i], P.labels[j]),
+                rlhf=names(P.labels, rlhf.modes[k]),
+                borda=names(P.labels, borda.modes[k]),
+                reason=rlhf.reasons[k],
+            )

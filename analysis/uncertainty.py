@@ -70,9 +70,12 @@ def bootstrap(
     """Percentile bootstrap intervals and chances, from the evidence behind P (``P.resample``, many at once).
 
     Counts are redrawn pair by pair, ballots ballot by ballot; pairs never compared stay at ½ in every draw.
+
     Noise itself makes cycles, so the cyclic share and the number of 3-cycles of redrawn data lie above those
-    of the data, which lie above the truth: near 0 their intervals sit too high. Whether there is any cycle
-    at all is a question for :func:`noise_test`.
+    of the data, which lie above the truth (``bias``). Measured coverage of the cyclic share at a nominal
+    95 %: 93–95 % in cyclic worlds from 50 comparisons a pair (share .78 and .88), but 0 % at either end, for
+    a Bradley–Terry world of ten actions (share .005) and for a pure cycle, even at 1,000 comparisons a pair.
+    Whether there is any cycle at all is a question for :func:`analysis.noise.noise_test`.
 
     Args:
         P: preferences with evidence: ``from_counts``, ``from_rankings`` or a file of either.

@@ -78,17 +78,18 @@ def parse_reference(text: str | None, labels: tuple[str, ...]) -> Array | None:
     """
     if text is None or text == "uniform":
         return None
-    reference = np.zeros(len(labels))
+    given: dict[str, float] = {}
     for part in text.split(","):
-        name, equals, number = part.rpartition("=")
-        position = find(name.strip(), labels)
+        name, _, number = part.rpartition("=")
+        name = name.strip()
         try:
-            reference[position] = float(number)
+            probability = float(number if name else "")
         except ValueError:
-            equals = ""
-        if not equals:
-            raise ValueError(f"--reference: {part!r} is not LABEL=PROBABILITY. Write A=0.5,B=0.5.")
-    return reference
+            raise ValueError(f"--reference: {part!r} is not LABEL=PROBABILITY. Write A=0.5,B=0.5.") from None
+        if name in given:
+            raise ValueError(f"--reference names {name!r} twice. Name every action once.")
+        given[labels[find(name, labels)]] = probability
+    return np.array([given.get(label, 0.0) for label in labels])
 
 
 def parse_sampling(left_out: tuple[tuple[str, str], ...], labels: tuple[str, ...]) -> Array | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -57,9 +58,11 @@ class Counts:
                 )
         if (np.diagonal(wins, axis1=-2, axis2=-1) != 0).any():
             raise ValueError("The diagonal of wins must be 0: an action is not compared with itself.")
-        if (ties != np.swapaxes(ties, -1, -2)).any():
-            raise ValueError("ties must be symmetric: a tie of y with y' is one of y' with y.")
-        if not np.isfinite(wins + np.swapaxes(wins, -1, -2) + ties).all():
+        if (ties != np.swapaxes(ties, -1, -2)).any() or np.diagonal(ties, axis1=-2, axis2=-1).any():
+            raise ValueError("ties must be symmetric, with diagonal 0: a tie of y with y' is one of y' with y.")
+        with np.errstate(over="ignore"):
+            total = wins + np.swapaxes(wins, -1, -2) + ties
+        if not np.isfinite(total).all():
             raise ValueError("wins are so large that their sum overflows. Rescale them.")
         return cls(wins, ties)
 
@@ -123,11 +126,15 @@ class Ballots:
         """Ballots and their labels (in order of first appearance unless given) from ``(count, ranking)`` rows."""
         if not isinstance(unranked, Unranked):
             raise ValueError(f"unranked must be one of {', '.join(map(str, Unranked))}, not {unranked!r}.")
+        if not isinstance(rankings, Iterable):
+            raise ValueError(f"rankings must be rows (count, ranking), not {rankings!r}.")
         rows = [_ballot(row, number) for number, row in enumerate(rankings)]
         seen = list(dict.fromkeys(name for _, groups in rows for group in groups for name in group))
-        names = check_labels(seen if labels is None else labels, len(seen) if labels is None else len(list(labels)))
+        names = check_labels(seen if labels is None else labels, None)
         if not rows or not names:
             raise ValueError("There are no rankings. Pass at least one (count, ranking) row.")
+        if not np.isfinite(sum(count for count, _ in rows)):
+            raise ValueError("The counts of the rankings are so large that their sum overflows. Rescale them.")
         index = {name: i for i, name in enumerate(names)}
         ranks = np.full((len(rows), len(names)), np.inf)
         for number, (_, groups) in enumerate(rows):
@@ -171,12 +178,14 @@ def _ballot(row: Any, number: int) -> tuple[float, list[tuple[str, ...]]]:
     """One ``(count, ranking)`` row as a count and groups of tied names, best first."""
     try:
         count, ranking = row
+        if isinstance(count, bool) or not isinstance(count, Real):
+            raise TypeError
         count = float(count)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"Ranking {number} must be a pair (count, ranking), not {row!r}.") from None
     if not (np.isfinite(count) and count > 0):
         raise ValueError(f"Ranking {number} has count {count}; counts must be positive and finite.")
-    if isinstance(ranking, str) or not isinstance(ranking, Iterable):
+    if isinstance(ranking, (str, bytes, set, frozenset, dict)) or not isinstance(ranking, Iterable):
         raise ValueError(f"Ranking {number} must be a list of names, best first, not {ranking!r}.")
     groups = [
         tuple(sorted(str(name) for name in group)) if isinstance(group, (tuple, list, set, frozenset)) else (str(group),)

@@ -1,7 +1,7 @@
 """The three games over one preference: who moves, what each sees, what each wants. No solver is known here.
 
-Inside, arrays carry a leading context axis (``stacked``); what the user reads has it only where the
-preference has contexts.
+Numbers, arrays and None are taken as given and kept as checked arrays with a leading context axis (one
+context for a single matrix); what solutions and diagnostics return has that axis only where P has contexts.
 """
 
 from __future__ import annotations
@@ -104,12 +104,12 @@ class StackelbergGame(Game):
         array([0.333, 0.333, 0.333])
     """
 
-    tau: ArrayLike = 0.1
-    tau_leader: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
-    tau_follower: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
-    leader_reference: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
-    follower_reference: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
-    context_weights: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
+    tau: Any = 0.1
+    tau_leader: Any = field(default=None, kw_only=True)
+    tau_follower: Any = field(default=None, kw_only=True)
+    leader_reference: Any = field(default=None, kw_only=True)
+    follower_reference: Any = field(default=None, kw_only=True)
+    context_weights: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -138,9 +138,9 @@ class NashGame(Game):
         context_weights: ρ, (contexts,); uniform by default.
     """
 
-    tau: Array = 0.1  # type: ignore[assignment]
-    reference: Array = None  # type: ignore[assignment]
-    context_weights: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
+    tau: Any = 0.1
+    reference: Any = None
+    context_weights: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -162,10 +162,10 @@ class RewardGame(Game):
         context_weights: ρ, (contexts,); uniform by default.
     """
 
-    tau: Array = 0.1  # type: ignore[assignment]
-    sampling: Array = None  # type: ignore[assignment]
-    reference: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
-    context_weights: Array = field(default=None, kw_only=True)  # type: ignore[assignment]
+    tau: Any = 0.1
+    sampling: Any = None
+    reference: Any = field(default=None, kw_only=True)
+    context_weights: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

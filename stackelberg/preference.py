@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +52,20 @@ class PreferenceMatrix:
         p.flags.writeable = False
         object.__setattr__(self, "probabilities", p)
         object.__setattr__(self, "labels", check_labels(self.labels, p.shape[-1]))
+        self._check_evidence()
+
+    def _check_evidence(self) -> None:
+        match self.evidence:
+            case None:
+                return
+            case Counts(wins=wins):
+                shape = wins.shape
+            case Ballots(ranks=ranks):
+                shape = (ranks.shape[-1], ranks.shape[-1])
+            case _:
+                raise ValueError(f"evidence must be Counts, Ballots or None, not {self.evidence!r}.")
+        if shape != self.probabilities.shape:
+            raise ValueError(f"The evidence is for shape {shape}, but P has shape {self.probabilities.shape}.")
 
     # ------------------------------------------------------------------ constructors
 
@@ -128,8 +143,9 @@ class PreferenceMatrix:
         if s.ndim not in (2, 3) or not s.size:
             raise ValueError(f"scores must have shape (n, attributes) or (contexts, n, attributes), not {s.shape}.")
         total = np.zeros((*s.shape[:-1], s.shape[-2]))
-        for attribute in np.moveaxis(s, -1, 0):
-            total += 0.5 * np.sign(attribute[..., :, None] - attribute[..., None, :])
+        with np.errstate(over="ignore"):  # the sign of a difference too large for float64 is right
+            for attribute in np.moveaxis(s, -1, 0):
+                total += 0.5 * np.sign(attribute[..., :, None] - attribute[..., None, :])
         return cls(0.5 + total / s.shape[-1], labels)  # type: ignore[arg-type]
 
     @classmethod
@@ -161,7 +177,9 @@ class PreferenceMatrix:
                [0. , 0.5, 1. ],
                [1. , 0. , 0.5]])
         """
-        _check_size(n)
+        _check_size(n, "n", "actions")
+        if not isinstance(strength, Real) or not 0 <= strength <= 1:
+            raise ValueError(f"strength must be a probability, in [0, 1], not {strength!r}.")
         ahead = (np.arange(n)[None, :] - np.arange(n)[:, None]) % n
         sign = np.where(ahead == 0, 0, np.sign(n - 2 * ahead))
         return cls(0.5 + sign * (strength - 0.5))
@@ -173,7 +191,11 @@ class PreferenceMatrix:
         >>> PreferenceMatrix.random(4, seed=1, contexts=2).probabilities.shape
         (2, 4, 4)
         """
-        _check_size(n)
+        _check_size(n, "n", "actions")
+        if contexts is not None:
+            _check_size(contexts, "contexts", "contexts")
+        if not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise ValueError(f"seed must be a whole number, not negative, not {seed!r}.")
         shape = (n, n) if contexts is None else (contexts, n, n)
         upper = np.triu(np.random.default_rng(seed).random(shape), 1)
         lower = np.tril(1 - np.swapaxes(upper, -1, -2), -1)
@@ -189,8 +211,11 @@ class PreferenceMatrix:
         >>> P.labels, P.probabilities[0, 1].round(12)
         (('A', 'B', 'C'), np.float64(0.7))
         """
-        names = [chr(ord("A") + i) if len(shares) <= 26 else f"y{i}" for i in range(len(shares))]
-        rows = [(share, names[k:] + names[:k]) for k, share in enumerate(shares) if share != 0]
+        alpha = as_floats(shares, "shares")
+        if alpha.ndim != 1:
+            raise ValueError(f"shares must be one number an annotator type, not of shape {alpha.shape}.")
+        names = [chr(ord("A") + i) if len(alpha) <= 26 else f"y{i}" for i in range(len(alpha))]
+        rows = [(share, names[k:] + names[:k]) for k, share in enumerate(alpha.tolist()) if share != 0]
         return cls.from_rankings(rows, labels=names)
 
     # ------------------------------------------------------------------ views
@@ -253,6 +278,6 @@ class PreferenceMatrix:
         return f"PreferenceMatrix(n={self.n}{where}, labels=({names}))"
 
 
-def _check_size(n: int) -> None:
-    if not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"n must be a positive whole number of actions, not {n!r}.")
+def _check_size(value: int, name: str, things: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} must be a positive whole number of {things}, not {value!r}.")

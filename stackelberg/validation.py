@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,14 @@ def as_floats(values: ArrayLike, name: str) -> Array:
     """A float64 copy of ``values``, or a ``ValueError`` that names the array and the first bad cell."""
     try:
         raw = np.asarray(values)
-        if np.iscomplexobj(raw) or raw.dtype.kind in "mMSUV":
+        if np.iscomplexobj(raw) or raw.dtype.kind in "mMSTUV":
             raise TypeError(f"its entries are of type {raw.dtype}")
-        array = np.array(raw, dtype=np.float64)
+        if raw.dtype.kind == "O" and any(isinstance(entry, (str, bytes)) for entry in raw.flat):
+            raise TypeError("some of its entries are texts")
+        if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+            raise TypeError("some of its entries are masked")
+        with np.errstate(over="ignore"):  # a long double may; the infinity is refused below
+            array = np.array(raw, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be an array of real numbers, but {error}. Pass numbers only.") from None
     bad = np.argwhere(~np.isfinite(array))
@@ -53,7 +58,7 @@ def check_preferences(p: Array) -> None:
         *context, y = _first(np.abs(diagonal - 0.5) > COMPLEMENT_TOLERANCE / 2)
         cell = (*context, y, y)
         raise ValueError(
-            f"An action ties with itself: the diagonal of P must be 1/2, at {cell} it is {p[cell]:.6g}. "
+            f"An action ties with itself: the diagonal of P must be 1/2, at {cell} it is {p[cell]:.12g}. "
             f"{_likely_cause(p)}"
         )
     wrong = np.abs(p + transposed - 1) > COMPLEMENT_TOLERANCE
@@ -63,7 +68,7 @@ def check_preferences(p: Array) -> None:
         letters = "[x, y, y'] + P[x, y', y]" if p.ndim == 3 else "[y, y'] + P[y', y]"
         raise ValueError(
             f"P{letters} must be 1; at {cell} it is {p[cell]:.6g} + {p[mirrored]:.6g} = "
-            f"{p[cell] + p[mirrored]:.6g}. {_likely_cause(p)}"
+            f"{p[cell] + p[mirrored]:.12g}. {_likely_cause(p)}"
         )
 
 
@@ -71,6 +76,7 @@ def _first(mask: NDArray[np.bool_]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argwhere(mask)[0])
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a hint about huge entries must not fail on them
 def _likely_cause(p: Array) -> str:
     """The most likely mistake behind an array that is not a preference matrix, and its mend."""
     transposed = np.swapaxes(p, -1, -2)
@@ -91,20 +97,22 @@ def _likely_cause(p: Array) -> str:
     return "P[y, y'] is the probability that y is preferred to y'."
 
 
-def check_labels(labels: Sequence[Any] | None, n: int) -> tuple[str, ...]:
-    """``n`` distinct non-empty names; ``None`` gives "0", "1", ….
+def check_labels(labels: Sequence[Any] | None, n: int | None) -> tuple[str, ...]:
+    """``n`` distinct non-empty names (any number of them for ``n=None``); no labels give "0", "1", ….
 
     >>> check_labels(None, 3)
     ('0', '1', '2')
     """
     if labels is None:
-        return tuple(str(i) for i in range(n))
-    if isinstance(labels, str):
+        return tuple(str(i) for i in range(n or 0))
+    if isinstance(labels, (str, bytes)):
         raise ValueError(f"labels must be a sequence of names, not the one string {labels!r}. Use list(...).")
+    if isinstance(labels, (set, frozenset)) or not isinstance(labels, Iterable):
+        raise ValueError(f"labels must be a sequence of names, not {labels!r}. Pass a list, one label an action.")
     names = tuple(str(label) for label in labels)
-    if len(names) != n:
+    if n is not None and len(names) != n:
         raise ValueError(f"There are {n} actions but {len(names)} labels. Give one label an action.")
-    if len(set(names)) != n:
+    if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"The label {twice!r} is used more than once. Labels must be distinct.")
     if "" in names:

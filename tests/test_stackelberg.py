@@ -1,7 +1,5 @@
 """The Stackelberg closed form against brute force, linear programmes and exhaustive enumeration."""
 
-import sys
-
 import numpy as np
 import pytest
 from cases import preferences, tournaments
@@ -113,7 +111,7 @@ def test_blocks_of_any_size_give_the_same_answer(cells, monkeypatch):
 def test_a_follower_too_large_to_keep_is_computed_when_read(monkeypatch):
     P = sb.PreferenceMatrix.random(20, seed=6)
     kept = sb.solve(sb.StackelbergGame(P, tau=0.2))
-    monkeypatch.setattr(sys.modules["stackelberg.solve"], "FOLLOWER_CELLS", 10)
+    monkeypatch.setattr("stackelberg.exact.FOLLOWER_CELLS", 10)
     lazy = sb.solve(sb.StackelbergGame(P, tau=0.2))
     assert lazy.stored_follower is None
     assert lazy.gap == kept.gap

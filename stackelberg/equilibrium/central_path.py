@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lu_factor, lu_solve
+from scipy.linalg.lapack import dgetrf, dgetrs
 
 from stackelberg.validation import Array
 
@@ -133,9 +133,10 @@ def _factorised(matrices: Array) -> Callable[[Array], Array]:
     """A function that solves (batch, n, n) systems for (batch, n) right-hand sides, twice or more."""
     if matrices.shape[-1] <= BATCHED:
         return lambda right: np.asarray(np.linalg.solve(matrices, right[..., None])[..., 0])
-    factors = [lu_factor(matrix, overwrite_a=True, check_finite=False) for matrix in matrices]
+    # LAPACK reads by columns: the transpose is factored, in place, and transposed back in the solve.
+    factors = [dgetrf(matrix.T, overwrite_a=True)[:2] for matrix in matrices]
     return lambda right: np.stack(
-        [lu_solve(factor, row, check_finite=False) for factor, row in zip(factors, right, strict=True)]
+        [dgetrs(*factor, row, trans=1)[0] for factor, row in zip(factors, right, strict=True)]
     )
 
 

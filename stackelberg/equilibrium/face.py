@@ -89,27 +89,31 @@ def closest(face: Face, reference: Array) -> Array:
     if face.dimension == 0:
         return face.centre
     m, log_reference = len(reference), np.log(reference)
-    rows, values = _inequalities(face)
-    barrier, prices = FIRST_BARRIER, FIRST_BARRIER / values
+    rows, first = _inequalities(face)
+    values, place = first, np.zeros(face.dimension)
+    barrier, prices = FIRST_BARRIER, FIRST_BARRIER / first
     for _ in range(STEPS):
         force = -prices
         force[:m] += np.log(values[:m]) - log_reference
         residual = np.abs(rows.T @ force).max() / (1 + np.abs(force).max())
-        if max(residual - 1e-14, np.abs(values * prices - barrier).max()) <= 10 * barrier:
+        if max(residual - 1e-13, np.abs(values * prices - barrier).max()) <= 10 * barrier:
             if barrier == LAST_BARRIER:
-                return _on_face(face, values[:m])
+                return np.asarray(face.centre + face.directions @ place)
             barrier = max(min(0.2 * barrier, barrier**1.5), LAST_BARRIER)
         pull = barrier / values - prices
         stiffness = prices / values
         stiffness[:m] += 1 / values[:m]
-        ahead = _newton(rows, force, stiffness, pull)
+        along, ahead = _newton(rows, force, stiffness, pull)
         change = pull - prices * ahead / values
         prices = prices + _inside(prices, change, barrier) * change
-        values = values + _damped(values, ahead, log_reference, barrier) * ahead
+        length = _damped(values, ahead, log_reference, barrier)
+        place = place + length * along
+        exact = first + rows @ place
+        values = np.where(exact > 1e-2, exact, values + length * ahead)  # small values keep their relative precision
         prices = np.clip(prices, 1e-10 * barrier / values, 1e10 * barrier / values)
     raise CertificateError(
         f"The equilibrium closest to the reference was not reached in {STEPS} steps: the relative residual is "
-        f"{residual:.1e}, which must fall to 1e-14. Pass a reference with less extreme probabilities; the least "
+        f"{residual:.1e}, which must fall to 1e-13. Pass a reference with less extreme probabilities; the least "
         f"is {reference.min():.1e}."
     )
 
@@ -123,12 +127,7 @@ def _inequalities(face: Face) -> tuple[Array, Array]:
     return np.vstack([face.directions, rows]), np.concatenate([face.centre, values])
 
 
-def _on_face(face: Face, policy: Array) -> Array:
-    """``policy`` (m,) without the rounding that has led it off the face."""
-    return np.asarray(face.centre + face.directions @ (face.directions.T @ (policy - face.centre)))
-
-
-def _newton(rows: Array, force: Array, stiffness: Array, pull: Array) -> Array:
+def _newton(rows: Array, force: Array, stiffness: Array, pull: Array) -> tuple[Array, Array]:
     """Change of the values, (p,), that brings ``rowsᵀ force`` to zero: ``Δforce = stiffness · Δvalues − pull``.
 
     Forces are unknowns beside the steps along the face, and each row is scaled by its stiffness, so that no entry
@@ -139,11 +138,11 @@ def _newton(rows: Array, force: Array, stiffness: Array, pull: Array) -> Array:
     matrix = np.zeros((k + p, k + p))
     matrix[:k, k:] = rows.T
     matrix[k:, :k] = rows * (stiffness * soft)[:, None]
-    matrix[range(k, k + p), range(k, k + p)] = -soft
+    matrix[range(k, k + p), range(k, k + p)] = -soft - 1e-13 / (1 + np.abs(force).max())
     along, relief = np.split(np.linalg.solve(matrix, np.concatenate([-rows.T @ force, pull * soft])), [k])
     # Rounding leaves errors of about 1e-16 max|along| in the one expression, 1e-16 max|relief| / stiffness in the other.
     precise = stiffness * np.abs(along).max() > np.abs(relief).max()
-    return np.where(precise, (relief + pull) / stiffness, rows @ along)
+    return along, np.where(precise, (relief + pull) / stiffness, rows @ along)
 
 
 def _inside(values: Array, ahead: Array, barrier: float) -> float:

@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 
 from stackelberg.evidence import Unranked
-from stackelberg.io.common import check_evidence, shown
+from stackelberg.io.common import check_evidence, check_names, shown
 from stackelberg.io.formats import FORMATS, Format, format_of, sniffed
 from stackelberg.io.tables import read_csv
 from stackelberg.preference import PreferenceMatrix
@@ -88,12 +88,13 @@ def read_preferences(
 
 def _read_stream(source: IO[str] | IO[bytes], name: str) -> bytes:
     try:
-        content = source.read()
-        return content.encode() if isinstance(content, str) else content
-    except (
-        UnicodeError
-    ) as error:  # a text stream met bytes that are no text, or passed them on as half a pair
+        content: object = source.read()
+        data = content.encode() if isinstance(content, str) else content
+    except UnicodeError as error:  # met bytes that are no text, or passed them on as half surrogate pairs
         raise ValueError(f"{name}: this is no text ({str(error)[:120]}). Expected UTF-8.") from None
+    if not isinstance(data, bytes):
+        raise ValueError(f"{name}: reading gave {shown(data)}. Expected text or bytes.")
+    return data
 
 
 def save_preferences(P: PreferenceMatrix, path: str | os.PathLike[str]) -> None:
@@ -125,20 +126,12 @@ def save_preferences(P: PreferenceMatrix, path: str | os.PathLike[str]) -> None:
         raise ValueError(f"{path}: this format is read but not written. Save as .json or .npz.")
     try:
         check_evidence(P)
-        _check_labels(P)
+        check_names(list(P.labels), "labels")
         _check_bits(P, form)
         data = form.write(P)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     _replace(Path(os.path.realpath(path)), data)
-
-
-def _check_labels(P: PreferenceMatrix) -> None:
-    for label in P.labels:
-        if any("\ud800" <= letter <= "\udfff" for letter in label):
-            raise ValueError(
-                f"The label {shown(label)} has half a surrogate pair, which is no text. Rename it."
-            )
 
 
 def _check_bits(P: PreferenceMatrix, form: Format) -> None:

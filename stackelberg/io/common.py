@@ -64,6 +64,9 @@ def check_names(names: list[str], place: str) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{place}: the name {shown(twice)} stands twice, expected distinct names.")
+    for name in names:
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise refusal(place, name, "text, and half a surrogate pair is none")
     return tuple(names)
 
 

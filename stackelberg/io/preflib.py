@@ -160,6 +160,10 @@ def _orders(P: PreferenceMatrix, kind: str) -> tuple[list[str], list[str]]:
         tied = [",".join(place[name] for name in group) for group in groups]
         order = ",".join(f"{{{names}}}" if "," in names else names for names in tied)
         voters[order] = voters.get(order, 0) + int(count)
+    if sum(voters.values()) > 2**53:
+        raise ValueError(
+            f".{kind} would be read with rounded counts, there are so many voters. Save as .json."
+        )
     totals = [f"NUMBER VOTERS: {sum(voters.values())}", f"NUMBER UNIQUE ORDERS: {len(voters)}"]
     return [f"{count}: {order}" for order, count in voters.items()], totals
 

@@ -140,7 +140,7 @@ def unranked_from(value: Any) -> Unranked:
 
 
 def write_json(P: PreferenceMatrix) -> str:
-    """The JSON text of a matrix with all it knows: labels, probabilities to the last bit, counts or ballots."""
+    """The JSON text of a matrix with all it knows: labels, exact probabilities, counts or ballots."""
     parts: dict[str, Any] = {"labels": list(P.labels), "probabilities": P.probabilities.tolist()}
     if isinstance(P.evidence, Counts):
         parts["wins"] = P.evidence.wins.tolist()

@@ -1,0 +1,1 @@
+"""How each picture is drawn; :mod:`analysis.figures` gathers the public names."""

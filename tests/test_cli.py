@@ -1,0 +1,191 @@
+"""The program: the fixed JSON keys, the worked example, and one readable line for bad input."""
+
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from cases import shares
+from hypothesis import HealthCheck, assume, given, settings
+
+import stackelberg as sb
+from stackelberg.cli import main
+
+KEYS = {
+    "stackelberg": ["labels", "leader", "follower", "values", "value", "gap", "optimal_leaders"],
+    "nash": ["labels", "policy", "exploitability", "unique", "value"],
+    "reward": ["labels", "policy", "rewards"],
+    "structure": ["labels", "condorcet_winner", "condorcet_loser", "smith_set", "three_cycles", "cyclic_share"],
+}
+
+
+@pytest.fixture
+def ballots(tmp_path):
+    path = tmp_path / "ballots.csv"
+    path.write_text("count,ranking\n40,A>B>C\n35,B>C>A\n25,C>A>B\n")
+    return str(path)
+
+
+def run(capsys, *arguments):
+    """The program's JSON answer."""
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys, *arguments):
+    """The one line that a refusal prints."""
+    assert main(list(arguments)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize("game", ["stackelberg", "nash", "reward"])
+def test_solve_prints_the_documented_keys(capsys, ballots, game):
+    assert list(run(capsys, "solve", ballots, "--game", game))[: len(KEYS[game])] == KEYS[game]
+
+
+def test_structure_and_compare_print_the_documented_keys(capsys, ballots):
+    assert set(KEYS["structure"]) <= set(run(capsys, "structure", ballots, "--draws", "50"))
+    found = run(capsys, "compare", ballots, "--tau", "0")
+    for key, game in {"rlhf": "reward", "nash": "nash", "stackelberg": "stackelberg"}.items():
+        assert set(KEYS[game]) <= set(found[key])
+
+
+@given(alpha=shares)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_worked_example_through_the_program(capsys, tmp_path, alpha):
+    assume(alpha.max() < 0.4999)
+    path = tmp_path / "shares.json"
+    sb.PreferenceMatrix.condorcet(alpha).save(path)
+    slhf = run(capsys, "solve", str(path), "--tau", "0")
+    np.testing.assert_allclose(slhf["values"], alpha, atol=1e-12)
+    assert "ABC"[alpha.argmax()] in slhf["optimal_leaders"]
+    np.testing.assert_array_equal(slhf["follower"], [[0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    nash = run(capsys, "solve", str(path), "--tau", "0", "--game", "nash")
+    np.testing.assert_allclose(nash["policy"], 1 - 2 * alpha[[2, 0, 1]], atol=1e-12)
+    assert nash["unique"] is True
+
+
+@pytest.mark.parametrize(
+    ("pair", "rewards"),
+    [
+        ((), [0, 0, 0]),
+        (("A", "C"), [np.log(2), 0, -np.log(2)]),
+        (("A", "B"), [-np.log(2), np.log(2), 0]),
+        (("B", "C"), [0, -np.log(2), np.log(2)]),
+    ],
+)
+def test_rlhf_of_the_worked_example_through_the_program(capsys, tmp_path, pair, rewards):
+    path = tmp_path / "thirds.json"
+    sb.PreferenceMatrix.condorcet([1 / 3] * 3).save(path)
+    without = ["--without", *pair] if pair else []
+    found = run(capsys, "solve", str(path), "--game", "reward", "--tau", "0", *without)
+    np.testing.assert_allclose(found["rewards"], rewards, atol=1e-12)
+
+
+def test_refinement_of_the_worked_example_through_the_program(capsys, tmp_path):
+    path = tmp_path / "thirds.json"
+    sb.PreferenceMatrix.condorcet([1 / 3] * 3).save(path)
+    found = run(capsys, "refine", str(path), "--tau", "0", "--rounds", "3")
+    np.testing.assert_allclose(found["coverage"], [1 / 3, 2 / 3, 1], atol=1e-12)
+    np.testing.assert_allclose(found["nash_independent"], [1 / 3, 5 / 9, 19 / 27], atol=1e-12)
+    np.testing.assert_allclose(found["nash_distinct"], [1 / 3, 2 / 3, 1], atol=1e-12)
+    assert found["periods"] == [3]
+
+
+def test_references_and_the_players_own_tau(capsys, ballots):
+    options = ["--tau-leader", "0.2", "--tau-follower", "0.5", "--reference", "A=0.5,B=0.3,C=0.2"]
+    found = run(capsys, "solve", ballots, *options)
+    reference = [0.5, 0.3, 0.2]
+    P = sb.read_preferences(ballots)
+    game = sb.StackelbergGame(
+        P, tau_leader=0.2, tau_follower=0.5, leader_reference=reference, follower_reference=reference
+    )
+    assert found["leader"] == sb.solve(game).leader.tolist()
+
+
+def test_contexts_print_one_item_each(capsys, tmp_path):
+    path = tmp_path / "several.npz"
+    sb.PreferenceMatrix.random(3, contexts=2).save(path)
+    assert np.shape(run(capsys, "solve", str(path))["leader"]) == (2, 3)
+    assert main(["solve", str(path)]) == 0
+    assert "context 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("game", ["stackelberg", "nash", "reward"])
+def test_tables_show_every_action_and_the_certificate(capsys, ballots, game):
+    assert main(["solve", ballots, "--game", game]) == 0
+    out = capsys.readouterr().out
+    assert all(label in out for label in "ABC")
+    assert "duality gap" in out
+
+
+@pytest.mark.parametrize("command", [["structure"], ["compare", "--tau", "0"], ["refine"]])
+def test_the_other_commands_print_tables(capsys, ballots, command):
+    assert main([command[0], ballots, *command[1:]]) == 0
+    assert "A" in capsys.readouterr().out
+
+
+def test_out_keeps_what_json_prints(capsys, ballots, tmp_path):
+    found = run(capsys, "solve", ballots, "--out", str(tmp_path / "results"))
+    assert json.loads((tmp_path / "results" / "solve-stackelberg.json").read_text()) == found
+
+
+def test_a_dash_reads_standard_input(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("winner,loser,count\nx,y,3\ny,x,1\n"))
+    assert run(capsys, "solve", "-", "--game", "nash", "--tau", "0")["policy"] == [1.0, 0.0]
+
+
+def test_what_a_partial_ballot_means_is_an_option(capsys, tmp_path):
+    path = tmp_path / "partial.csv"
+    path.write_text("count,ranking\n3,A\n1,B>C>A\n")
+    below, ignored = (
+        run(capsys, "solve", str(path), "--unranked", choice, "--tau", "0")["values"] for choice in ("below", "ignored")
+    )
+    assert below != ignored
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["solve", "missing.csv"], "missing.csv"),
+        (["solve", "{file}", "--tau", "-1"], "tau_leader must be zero or positive"),
+        (["solve", "{file}", "--tau", "much"], "not a valid float"),
+        (["solve", "{file}", "--reference", "A=0.5,D=0.5"], "no action 'D'"),
+        (["solve", "{file}", "--reference", "A:0.5"], "--reference"),
+        (["solve", "{file}", "--reference", "A=0.5,B=0.2"], "must sum to 1"),
+        (["solve", "{file}", "--game", "chess"], "chess"),
+        (["solve", "{file}", "--game", "nash", "--tau-leader", "1"], "belong to --game stackelberg"),
+        (["solve", "{file}", "--without", "A", "B"], "belongs to --game reward"),
+        (["solve", "{file}", "--game", "reward", "--without", "A", "B", "--without", "A", "C"], "A"),
+        (["solve"], "FILE"),
+        (["dance"], "dance"),
+        (["refine", "{file}", "--rounds", "0"], "rounds"),
+    ],
+)
+def test_bad_input_is_one_readable_line_and_exit_code_two(capsys, ballots, arguments, words):
+    line = refused(capsys, *(argument.format(file=ballots) for argument in arguments))
+    assert words in line
+
+
+def test_a_malformed_file_names_the_line(capsys, tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text("winner,loser,count\nA,B,3\nB,A,many\n")
+    line = refused(capsys, "solve", str(path))
+    assert "line 3" in line
+    assert "many" in line
+
+
+def test_the_installed_program_answers_and_teaches():
+    found = subprocess.run([sys.executable, "-m", "stackelberg.cli", "--help"], capture_output=True, text=True, check=True)
+    for command in ("solve", "refine", "structure", "compare", "demo"):
+        assert command in found.stdout
+    bad = subprocess.run([sys.executable, "-m", "stackelberg.cli", "solve", "nowhere.csv"], capture_output=True, text=True)
+    assert bad.returncode == 2
+    assert bad.stderr.count("\n") == 1
