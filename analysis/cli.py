@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
+import stackelberg as sb
+from analysis.comparison import FOLLOWER, Comparison
 from analysis.comparison import compare as compare_concepts
+from analysis.figures import (
+    Drawing,
+    draw_comparison,
+    draw_heatmap,
+    draw_refinement,
+    draw_sensitivity,
+    draw_simplex,
+    draw_tournament,
+    save,
+)
+from analysis.fit import Unavailable
+from analysis.sensitivity import sensitivity
+from analysis.structure import Structure
 from analysis.structure import structure as find_structure
+from analysis.tournament import one_context
 from stackelberg.commands import (
+    console,
     emit,
     load,
     output_options,
     pair_sampling,
     parse_sampling,
     preferences_file,
+    table,
     tau_option,
 )
+from stackelberg.io import minneapolis
 
 context_option = click.option("--context", type=int, help="Which context, where FILE has several (from 0).")
 
@@ -24,9 +45,7 @@ context_option = click.option("--context", type=int, help="Which context, where 
 @click.command()
 @preferences_file
 @context_option
-@click.option(
-    "--draws", type=int, default=1000, show_default=True, help="Bootstrap draws; 0 leaves them out."
-)
+@click.option("--draws", type=int, default=1000, show_default=True, help="Bootstrap draws; 0 leaves them out.")
 @output_options
 def structure(
     file: str,
@@ -49,7 +68,8 @@ def structure(
     if not as_json:
         show_structure(found)
     if figures:
-        _draw_preferences(preference, out, seed, context, quiet=as_json)
+        chosen = one_context(preference, context)
+        write_drawings([draw_tournament(chosen), draw_heatmap(chosen)], out, seed, quiet=as_json)
 
 
 @click.command()
@@ -81,7 +101,7 @@ def compare(
     if not as_json:
         show_comparison(found)
     if figures:
-        _draw_comparison(preference, found, out, seed, quiet=as_json)
+        write_drawings(comparison_drawings(found, seed), out, seed, quiet=as_json)
 
 
 def show_structure(found: Structure) -> None:
@@ -118,20 +138,107 @@ def _cycles(found: Structure) -> str:
 
 
 def _transitivity(found: Structure) -> str:
-    kinds = {"weak": found.transitivity.weak, "moderate": found.transitivity.moderate, "strong": found.transitivity.strong}
+    kinds = {
+        "weak": found.transitivity.weak,
+        "moderate": found.transitivity.moderate,
+        "strong": found.transitivity.strong,
+    }
     return ", ".join(
-        f"{name} {'holds' if kind.holds else f'fails ({kind.violations} of {kind.triples})'}" for name, kind in kinds.items()
+        f"{name} {'holds' if kind.holds else f'fails ({kind.violations} of {kind.triples})'}"
+        for name, kind in kinds.items()
     )
 
 
 def _noise(found: Structure) -> str:
     """The noise test in words."""
-    test = found.noise_test
-    if isinstance(test, Unavailable):
-        return f"Noise test: {test.reason}"
-    guide = "" if test.independent else " Ballots decide many pairs at once, so this is a guide."
+    test, sure = found.noise_test, found.bootstrap
+    if isinstance(test, Unavailable) or isinstance(sure, Unavailable):
+        return f"Noise test: {test.reason}" if isinstance(test, Unavailable) else ""
+    guide = " Ballots decide many pairs at once, so the first p is a guide." if not test.independent else ""
     return (
-        f"No Condorcet winner in {found.bootstrap.no_condorcet_winner:.1%} of the draws; in transitive worlds "
-        f"with as many comparisons, in {test.no_condorcet_winner.expected:.1%} "
-        f"(p = {test.shortfall.p_value:.4f} for the depth of the cycle).{guide}"
+        f"No Condorcet winner in {sure.no_condorcet_winner:.1%} of the draws, and in "
+        f"{test.no_condorcet_winner.expected:.1%} of transitive (Bradley–Terry) worlds with as many comparisons; such "
+        f"worlds have as much cyclic energy with p = {test.cyclic_energy.p_value:.3f}. That somebody is in truth "
+        f"unbeaten: p = {test.any_winner:.3f}.{guide}"
     )
+
+
+def show_comparison(found: Comparison) -> None:
+    """The concepts side by side, and the reasons of those that have no answer."""
+    shown = found.labels[:6]
+    more = [f"… {len(found.labels) - len(shown)} more"] if len(found.labels) > len(shown) else []
+    columns = ["concept", *shown, *more, "worst case", "exploitability", "entropy"]
+    rows: list[list[Any]] = []
+    for row in found.rows:
+        policy = [None] * len(shown) if row.policy is None else row.policy[: len(shown)].tolist()
+        rest = [None if row.policy is None else float(row.policy[len(shown) :].sum())] if more else []
+        rows.append([row.concept, *policy, *rest, row.worst_case, row.exploitability, row.entropy])
+    replies = found.row(FOLLOWER).win_rate_over_leader
+    caption = f"tau {found.tau:g}. The Follower, which sees the Leader's answer, wins against it with {replies:.4f}."
+    table("RLHF, NLHF and SLHF on the same preferences", columns, rows, caption)
+    for row in found.rows:
+        if row.reason:
+            console().print(f"{row.concept}: {row.reason}")
+
+
+@click.command()
+@click.option("--alpha", type=float, nargs=3, default=(1 / 3, 1 / 3, 1 / 3), help="Annotator shares of the paradox.")
+@click.option("--tau", type=float, default=0.0, show_default=True, help="KL coefficient, ≥ 0.")
+@output_options
+def demo(
+    alpha: tuple[float, float, float], tau: float, seed: int, out: Path | None, as_json: bool, figures: bool
+) -> None:
+    """A real election with a Condorcet cycle, analysed, solved three ways and drawn; then the classic paradox.
+
+    Minneapolis, Ward 2, 2021: 9,513 ranked ballots, in which three candidates beat each other in a circle.
+    The paradox has three kinds of annotators, A ≻ B ≻ C, B ≻ C ≻ A and C ≻ A ≻ B, with the shares --alpha.
+    Figures go into --out (default: figures); --figures is implied.
+    """
+    out = out or Path("figures")
+    document = {
+        "minneapolis": _demonstrate(
+            "Minneapolis, Ward 2, 2021", minneapolis(), tau, seed, out / "minneapolis", as_json
+        ),
+        "paradox": _demonstrate(
+            "The Condorcet paradox", sb.PreferenceMatrix.condorcet(alpha), tau, seed, out / "paradox", as_json
+        ),
+    }
+    emit(document, as_json=as_json, out=out, name="demo")
+
+
+def _demonstrate(
+    title: str, preference: sb.PreferenceMatrix, tau: float, seed: int, folder: Path, quiet: bool
+) -> dict[str, Any]:
+    """Structure, comparison and figures of one matrix."""
+    found = find_structure(preference, seed=seed)
+    compared = compare_concepts(preference, tau=tau)
+    if not quiet:
+        console().rule(title)
+        show_structure(found)
+        show_comparison(compared)
+    drawings = [draw_tournament(preference), draw_heatmap(preference), *comparison_drawings(compared, seed)]
+    write_drawings(drawings, folder, seed, quiet=quiet)
+    return {"structure": found.as_dict(), "compare": compared.as_dict()}
+
+
+def comparison_drawings(found: Comparison, seed: int) -> list[Drawing]:
+    """What shows a comparison best; the simplex where there are three actions."""
+    drawings = [
+        draw_comparison(found),
+        draw_refinement(found.stackelberg),
+        draw_sensitivity(sensitivity(found.preference, tau=found.tau, seed=seed)),
+    ]
+    if found.preference.n == 3:
+        solutions = [found.rlhf, found.nash, found.stackelberg]
+        drawings.append(draw_simplex(found.preference, [solution for solution in solutions if solution is not None]))
+    return drawings
+
+
+def write_drawings(drawings: list[Drawing], folder: Path | None, seed: int, *, quiet: bool) -> None:
+    """Save drawings with the command line as their origin, and say where they are."""
+    folder = folder or Path("figures")
+    command = " ".join(["stackelberg", *sys.argv[1:]])
+    for drawing in drawings:
+        save(drawing, folder, command=command, seed=seed)
+    if not quiet:
+        console().print(f"Drawn into {folder}: {', '.join(drawing.name for drawing in drawings)} (svg, png, csv)")

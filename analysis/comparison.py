@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -141,15 +141,15 @@ def compare(
     rlhf = reward_policy(P, tau)
     chosen = None if mu is None else reward_policy(P, tau, mu)
     scores = borda_scores(P)
-    nash = cast(sb.NashSolution, sb.solve(sb.NashGame(P, tau=tau)))  # type: ignore[arg-type]
-    game = cast(sb.StackelbergSolution, sb.solve(sb.StackelbergGame(P, tau=tau)))
+    nash = sb.solve(sb.NashGame(P, tau=tau))
+    game = sb.solve(sb.StackelbergGame(P, tau=tau))
     rows = [
         _reward_row(RLHF, P, rlhf),
         *([] if chosen is None else [_reward_row(CHOSEN, P, chosen)]),
-        _row(BORDA, P, shared(winners(scores))),
-        _row(NLHF, P, nash.policy),
-        _row(LEADER, P, game.leader, game.optimal_leaders),
-        replace(_row(FOLLOWER, P, game.leader @ game.follower), win_rate_over_leader=follower_win_rate(game)),
+        measured(BORDA, P, shared(winners(scores))),
+        measured(NLHF, P, nash.policy),
+        measured(LEADER, P, game.leader, game.optimal_leaders),
+        measured(FOLLOWER, P, game.leader @ game.follower, over_leader=follower_win_rate(game)),
     ]
     return Comparison(
         preference=P,
@@ -174,8 +174,20 @@ def follower_win_rate(solution: sb.StackelbergSolution) -> float:
     return float(np.einsum("y,yz,zy->", solution.leader, solution.follower, P))
 
 
-def _row(concept: str, P: sb.PreferenceMatrix, policy: Array, modes: Mask | None = None) -> Row:
-    """A policy, measured in the unregularised game."""
+def measured(
+    concept: str,
+    P: sb.PreferenceMatrix,
+    policy: Array,
+    modes: Mask | None = None,
+    over_leader: float | None = None,
+) -> Row:
+    """A policy as a row of the table, measured in the unregularised game.
+
+    >>> import stackelberg as sb
+    >>> row = measured("pure", sb.PreferenceMatrix.cycle(3), np.array([1.0, 0.0, 0.0]))
+    >>> row.modes, row.worst_case, row.exploitability
+    (('0',), 0.0, 0.5)
+    """
     modes = policy >= policy.max() - MODE_TIE if modes is None else modes
     return Row(
         concept=concept,
@@ -184,10 +196,11 @@ def _row(concept: str, P: sb.PreferenceMatrix, policy: Array, modes: Mask | None
         worst_case=sb.worst_case_win_rate(P, policy),
         exploitability=sb.exploitability(sb.NashGame(P, tau=0), policy),  # type: ignore[arg-type]
         entropy=float(sb.entropy(policy)),
+        win_rate_over_leader=over_leader,
     )
 
 
 def _reward_row(concept: str, P: sb.PreferenceMatrix, fit: sb.RewardSolution | Unavailable) -> Row:
     if isinstance(fit, Unavailable):
         return Row(concept=concept, reason=fit.reason)
-    return _row(concept, P, fit.policy, fit.optimal_actions)
+    return measured(concept, P, fit.policy, fit.optimal_actions)

@@ -9,6 +9,7 @@ from scipy.special import expit, log_expit, xlogy
 
 from analysis.tournament import one_context
 from stackelberg import Counts, PreferenceMatrix
+from stackelberg.equilibrium.bradley_terry import fit_bradley_terry
 from stackelberg.validation import Array
 
 
@@ -75,8 +76,6 @@ def bradley_terry(P: PreferenceMatrix, *, context: int | None = None) -> Bradley
         >>> (fit.rewards[0] - fit.rewards[1]).round(6) == np.log(3).round(6), fit.degrees_of_freedom
         (np.True_, 0)
     """
-    from stackelberg.equilibrium.bradley_terry import fit_bradley_terry
-
     P = one_context(P, context)
     comparisons = P.comparisons
     weights = 1.0 - np.eye(P.n) if comparisons is None else comparisons.copy()

@@ -146,8 +146,7 @@ def _checked_weights(weights: ArrayLike | None, n: int) -> Array:
     np.fill_diagonal(w, 0.0)
     if w.any() and w.max() > 1e12 * w[w > 0].min():
         raise ValueError(
-            f"weights run from {w[w > 0].min():.3g} to {w.max():.3g}, too far for float64. "
-            "Set the smallest to 0."
+            f"weights run from {w[w > 0].min():.3g} to {w.max():.3g}, too far for float64. Set the smallest to 0."
         )
     return w
 

@@ -71,9 +71,7 @@ def pair_outcomes(counts: Counts) -> tuple[Array, Array, Array]:
     return counts.comparisons[upper], counts.wins[upper], counts.ties[upper]
 
 
-def simulated(
-    total: Array, win: Array, tie: Array, n: int, rng: np.random.Generator, draws: int
-) -> Iterator[Array]:
+def simulated(total: Array, win: Array, tie: Array, n: int, rng: np.random.Generator, draws: int) -> Iterator[Array]:
     """Batches (d, n, n) of preferences from independent comparisons of each pair; ½ where there are none.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -74,10 +73,9 @@ def reward_policy(
     True
     """
     try:
-        solution = sb.solve(sb.RewardGame(P, tau=tau, sampling=sampling))  # type: ignore[arg-type]
+        return sb.solve(sb.RewardGame(P, tau=tau, sampling=sampling))
     except sb.NoFiniteMaximiser as error:
         return Unavailable(str(error))
-    return cast(sb.RewardSolution, solution)
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ from analysis.tournament import (
 )
 from analysis.transitivity import StochasticTransitivity, stochastic_transitivity
 from analysis.uncertainty import Bootstrap, bootstrap
-from stackelberg import NoFiniteMaximiser, PreferenceMatrix
+from stackelberg import CertificateError, NoFiniteMaximiser, PreferenceMatrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ def structure(
     beats, split = majority(P, tolerance), hodge(P)
     try:
         fit: BradleyTerryFit | Unavailable = bradley_terry(P)
-    except NoFiniteMaximiser as error:
+    except (NoFiniteMaximiser, CertificateError) as error:
         fit = Unavailable(str(error))
     random = {"draws": draws, "seed": seed, "tolerance": tolerance, "progress": progress}
     sure, noise = _uncertainty(P, fit, level, random)

@@ -148,7 +148,9 @@ def _rows(here: dict[str, Any], name: str) -> tuple[list[str], list[list[Any]]]:
         replies = [", ".join(here["best_responses"][label][:4]) for label in labels]
         optimal = ["●" if label in here["optimal_leaders"] else "" for label in labels]
         columns = ["answer y", "Leader π(y)", "worst case V(y)", "optimal", "Follower's best reply"]
-        return columns, [list(row) for row in zip(labels, here["leader"], here["values"], optimal, replies, strict=True)]
+        return columns, [
+            list(row) for row in zip(labels, here["leader"], here["values"], optimal, replies, strict=True)
+        ]
     if name == "nash":
         played = ["●" if label in here["support"] else "" for label in labels]
         columns = ["answer y", "policy π(y)", "in some equilibrium"]
@@ -167,7 +169,14 @@ def _rows(here: dict[str, Any], name: str) -> tuple[list[str], list[list[Any]]]:
 @click.option("--start", help="Distribution of the first answer, as --reference [default: the Leader].")
 @output_options
 def refine(
-    file: str, unranked: str, rounds: int, start: str | None, as_json: bool, out: Path | None, figures: bool, **rest: Any
+    file: str,
+    unranked: str,
+    rounds: int,
+    start: str | None,
+    as_json: bool,
+    out: Path | None,
+    figures: bool,
+    **rest: Any,
 ) -> None:
     """Let the Follower improve an answer again and again, and print what each round brings.
 
@@ -181,7 +190,9 @@ def refine(
         raise ValueError("refine takes one matrix, not one a context. Pick a context first.")
     first = parse_reference(start, preference.labels)
     refinement = solution.refine(rounds, first)
-    nash = sb.solve(sb.NashGame(preference, tau=rest["tau"], reference=parse_reference(rest["reference"], preference.labels)))
+    nash = sb.solve(
+        sb.NashGame(preference, tau=rest["tau"], reference=parse_reference(rest["reference"], preference.labels))
+    )
     document = {
         "labels": list(preference.labels),
         "distributions": refinement.distributions.tolist(),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackelberg.validation import Array, as_floats, check_labels, check_square
+from stackelberg.validation import Array, as_floats, check_labels, check_square, shown
 
 
 class Unranked(enum.Enum):
@@ -125,10 +125,12 @@ class Ballots:
     ) -> tuple[Ballots, tuple[str, ...]]:
         """Ballots and their labels (in order of first appearance unless given) from ``(count, ranking)`` rows."""
         if not isinstance(unranked, Unranked):
-            raise ValueError(f"unranked must be one of {', '.join(map(str, Unranked))}, not {unranked!r}.")
-        if not isinstance(rankings, Iterable):
-            raise ValueError(f"rankings must be rows (count, ranking), not {rankings!r}.")
-        rows = [_ballot(row, number) for number, row in enumerate(rankings)]
+            raise ValueError(f"unranked must be one of {', '.join(map(str, Unranked))}, not {shown(unranked)}.")
+        try:
+            given = list(rankings)
+        except TypeError:
+            raise ValueError(f"rankings must be rows (count, ranking), not {shown(rankings)}.") from None
+        rows = [_ballot(row, number) for number, row in enumerate(given)]
         seen = list(dict.fromkeys(name for _, groups in rows for group in groups for name in group))
         names = check_labels(seen if labels is None else labels, None)
         if not rows or not names:
@@ -141,7 +143,7 @@ class Ballots:
             for rank, group in enumerate(groups):
                 for name in group:
                     if name not in index:
-                        raise ValueError(f"Ranking {number} names {name!r}, which is not among the labels {names}.")
+                        raise ValueError(f"Ranking {number} names {shown(name)}, not among the labels {shown(names)}.")
                     ranks[number, index[name]] = rank
         return cls(np.array([count for count, _ in rows]), ranks, unranked), names
 
@@ -182,17 +184,19 @@ def _ballot(row: Any, number: int) -> tuple[float, list[tuple[str, ...]]]:
             raise TypeError
         count = float(count)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"Ranking {number} must be a pair (count, ranking), not {row!r}.") from None
+        raise ValueError(f"Ranking {number} must be a pair (count, ranking), not {shown(row)}.") from None
     if not (np.isfinite(count) and count > 0):
         raise ValueError(f"Ranking {number} has count {count}; counts must be positive and finite.")
-    if isinstance(ranking, (str, bytes, set, frozenset, dict)) or not isinstance(ranking, Iterable):
-        raise ValueError(f"Ranking {number} must be a list of names, best first, not {ranking!r}.")
+    if isinstance(ranking, (str, bytes, set, frozenset, dict)) or not np.iterable(ranking):
+        raise ValueError(f"Ranking {number} must be a list of names, best first, not {shown(ranking)}.")
     groups = [
-        tuple(sorted(str(name) for name in group)) if isinstance(group, (tuple, list, set, frozenset)) else (str(group),)
+        tuple(sorted(str(name) for name in group))
+        if isinstance(group, (tuple, list, set, frozenset))
+        else (str(group),)
         for group in ranking
     ]
     names = [name for group in groups for name in group]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"Ranking {number} names {twice!r} twice. A ballot ranks a candidate once.")
+        raise ValueError(f"Ranking {number} names {shown(twice)} twice. A ballot ranks a candidate once.")
     return count, [group for group in groups if group]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from stackelberg.preference import PreferenceMatrix
 from stackelberg.validation import Array, as_floats, check_distribution, check_shape
@@ -34,7 +34,7 @@ class Game:
     @property
     def shape(self) -> tuple[int, int]:
         """(contexts, n), with one context for a single matrix."""
-        return self.preference.stacked.shape[:2]  # type: ignore[return-value]
+        return self.preference.stacked.shape[:2]
 
     @property
     def margins(self) -> Array:
@@ -42,7 +42,7 @@ class Game:
         p = self.preference.stacked
         return (p - np.swapaxes(p, -1, -2)) / 2
 
-    def squeeze(self, stacked: Array) -> Any:
+    def squeeze(self, stacked: NDArray[Any]) -> Any:
         """Drop the context axis where the preference has none (a 1-vector becomes a float)."""
         if self.preference.contexts is not None:
             return stacked
@@ -63,9 +63,7 @@ class Game:
         given = getattr(self, name)
         n = shape[-1]
         uniform = np.full(n, 1 / n)
-        reference = (
-            uniform if given is None else check_distribution(given, name, full_support=bool((tau == 0).any()))
-        )
+        reference = uniform if given is None else check_distribution(given, name, full_support=bool((tau == 0).any()))
         check_shape(reference, shape, name)
         if len(shape) == 3 and reference.ndim == 2 and shape[0] != 1 and shape[0] == n:
             raise ValueError(

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy.special import expit
 
 from stackelberg.evidence import Ballots, Counts, Unranked
-from stackelberg.validation import Array, as_floats, check_labels, check_preferences, check_square
+from stackelberg.validation import Array, as_floats, check_labels, check_preferences, check_square, shown
 
 if TYPE_CHECKING:
     from typing import Self
@@ -63,7 +63,7 @@ class PreferenceMatrix:
             case Ballots(ranks=ranks):
                 shape = (ranks.shape[-1], ranks.shape[-1])
             case _:
-                raise ValueError(f"evidence must be Counts, Ballots or None, not {self.evidence!r}.")
+                raise ValueError(f"evidence must be Counts, Ballots or None, not {shown(self.evidence)}.")
         if shape != self.probabilities.shape:
             raise ValueError(f"The evidence is for shape {shape}, but P has shape {self.probabilities.shape}.")
 
@@ -160,7 +160,8 @@ class PreferenceMatrix:
         check_square(m, "margins")
         if np.abs(m).max() > 1:
             raise ValueError(
-                f"margins must lie in [-1, 1]; the largest is {np.abs(m).max():.6g}. Divide by the number of comparisons."
+                f"margins must lie in [-1, 1]; the largest is {np.abs(m).max():.6g}. "
+                "Divide by the number of comparisons."
             )
         skew = m + np.swapaxes(m, -1, -2)
         if np.abs(skew).max() > 1e-9:
@@ -179,7 +180,7 @@ class PreferenceMatrix:
         """
         _check_size(n, "n", "actions")
         if not isinstance(strength, Real) or not 0 <= strength <= 1:
-            raise ValueError(f"strength must be a probability, in [0, 1], not {strength!r}.")
+            raise ValueError(f"strength must be a probability, in [0, 1], not {shown(strength)}.")
         ahead = (np.arange(n)[None, :] - np.arange(n)[:, None]) % n
         sign = np.where(ahead == 0, 0, np.sign(n - 2 * ahead))
         return cls(0.5 + sign * (strength - 0.5))
@@ -195,7 +196,7 @@ class PreferenceMatrix:
         if contexts is not None:
             _check_size(contexts, "contexts", "contexts")
         if not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ValueError(f"seed must be a whole number, not negative, not {seed!r}.")
+            raise ValueError(f"seed must be a whole number, not negative, not {shown(seed)}.")
         shape = (n, n) if contexts is None else (contexts, n, n)
         upper = np.triu(np.random.default_rng(seed).random(shape), 1)
         lower = np.tril(1 - np.swapaxes(upper, -1, -2), -1)
@@ -279,5 +280,5 @@ class PreferenceMatrix:
 
 
 def _check_size(value: int, name: str, things: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be a positive whole number of {things}, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value < 2**31:
+        raise ValueError(f"{name} must be a positive whole number of {things}, not {shown(value)}.")

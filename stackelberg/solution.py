@@ -73,7 +73,7 @@ class StackelbergSolution(Solution):
             return self.stored_follower
         follower = np.empty(self.game.preference.stacked.shape)
         stackelberg_values(self.game, follower)
-        return self.game.squeeze(follower)  # type: ignore[no-any-return]
+        return self.game.squeeze(follower)
 
     @property
     def best_responses(self) -> NDArray[np.bool_]:
@@ -94,6 +94,7 @@ class StackelbergSolution(Solution):
         return refine(self.game.preference, first, self.follower, rounds)
 
     def as_dict(self) -> dict[str, Any]:
+        """Leader, Follower, values, optimal face and certificate as plain lists."""
         return {
             "labels": list(self.game.labels),
             "leader": self.leader.tolist(),
@@ -147,6 +148,7 @@ class NashSolution(PolicySolution):
     dimension: Any
 
     def as_dict(self) -> dict[str, Any]:
+        """Policy, face and certificate as plain lists."""
         return {
             "labels": list(self.game.labels),
             "policy": self.policy.tolist(),
@@ -175,6 +177,7 @@ class RewardSolution(PolicySolution):
     optimal_actions: NDArray[np.bool_]
 
     def as_dict(self) -> dict[str, Any]:
+        """Policy, rewards and certificate as plain lists."""
         return {
             "labels": list(self.game.labels),
             "policy": self.policy.tolist(),
@@ -203,4 +206,3 @@ def _responses(solution: StackelbergSolution) -> Any:
         return {label: names[row].tolist() for label, row in zip(solution.game.labels, rows, strict=True)}
 
     return named(mask) if mask.ndim == 2 else [named(rows) for rows in mask]
-

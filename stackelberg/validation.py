@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import reprlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 COMPLEMENT_TOLERANCE = 1e-9
+SHORT = reprlib.Repr()  # bounded in depth too: lists may be nested deeper than repr can go
+SHORT.maxstring, SHORT.maxother, SHORT.maxlevel, SHORT.maxlist, SHORT.maxtuple = 60, 60, 3, 4, 4
+
+
+def shown(value: object) -> str:
+    """``value`` as Python would write it, shortened and on one line, for an error message.
+
+    >>> shown("a" * 100)
+    "'aaaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaaaaaaaaaaaaaaaaaaaaaaa'"
+    """
+    text = SHORT.repr(value)
+    return " ".join(text.split()) if "\n" in text else text
 
 
 def as_floats(values: ArrayLike, name: str) -> Array:
@@ -106,15 +119,18 @@ def check_labels(labels: Sequence[Any] | None, n: int | None) -> tuple[str, ...]
     if labels is None:
         return tuple(str(i) for i in range(n or 0))
     if isinstance(labels, (str, bytes)):
-        raise ValueError(f"labels must be a sequence of names, not the one string {labels!r}. Use list(...).")
-    if isinstance(labels, (set, frozenset)) or not isinstance(labels, Iterable):
-        raise ValueError(f"labels must be a sequence of names, not {labels!r}. Pass a list, one label an action.")
-    names = tuple(str(label) for label in labels)
+        raise ValueError(f"labels must be a sequence of names, not the one string {shown(labels)}. Use list(...).")
+    try:
+        if isinstance(labels, (set, frozenset)):
+            raise TypeError
+        names = tuple(str(label) for label in labels)
+    except TypeError:
+        raise ValueError(f"labels must be a sequence of names, not {shown(labels)}. Pass a list.") from None
     if n is not None and len(names) != n:
         raise ValueError(f"There are {n} actions but {len(names)} labels. Give one label an action.")
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"The label {twice!r} is used more than once. Labels must be distinct.")
+        raise ValueError(f"The label {shown(twice)} is used more than once. Labels must be distinct.")
     if "" in names:
         raise ValueError(f"Label {names.index('')} is empty. Give every action a name.")
     return names

@@ -38,9 +38,7 @@ CHECKOUT = TESTS.parent
 # Helpers like cases.py are imported by the tests (`from cases import ...`). Collected for doctests they
 # would be imported a second time, as tests.cases, with classes of their own.
 collect_ignore = [
-    str(path.relative_to(TESTS))
-    for path in TESTS.rglob("*.py")
-    if not path.name.startswith(("test_", "conftest"))
+    str(path.relative_to(TESTS)) for path in TESTS.rglob("*.py") if not path.name.startswith(("test_", "conftest"))
 ]
 
 

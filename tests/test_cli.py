@@ -183,9 +183,13 @@ def test_a_malformed_file_names_the_line(capsys, tmp_path):
 
 
 def test_the_installed_program_answers_and_teaches():
-    found = subprocess.run([sys.executable, "-m", "stackelberg.cli", "--help"], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-m", "stackelberg.cli", "--help"], capture_output=True, text=True, check=True
+    )
     for command in ("solve", "refine", "structure", "compare", "demo"):
         assert command in found.stdout
-    bad = subprocess.run([sys.executable, "-m", "stackelberg.cli", "solve", "nowhere.csv"], capture_output=True, text=True)
+    bad = subprocess.run(
+        [sys.executable, "-m", "stackelberg.cli", "solve", "nowhere.csv"], capture_output=True, text=True
+    )
     assert bad.returncode == 2
     assert bad.stderr.count("\n") == 1

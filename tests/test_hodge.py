@@ -34,12 +34,8 @@ def test_the_parts_are_orthogonal_and_add_up(p: np.ndarray) -> None:
     np.testing.assert_allclose(cyclic_share(p), parts.cyclic_share, atol=1e-12)
 
 
-@given(
-    st.integers(0, 10**6), st.integers(2, 9), st.sampled_from([0.2, 0.5, 1.0]), st.sampled_from(list(Flow))
-)
-def test_weighted_scores_are_the_least_squares_fit_edge_by_edge(
-    seed: int, n: int, density: float, flow: Flow
-) -> None:
+@given(st.integers(0, 10**6), st.integers(2, 9), st.sampled_from([0.2, 0.5, 1.0]), st.sampled_from(list(Flow)))
+def test_weighted_scores_are_the_least_squares_fit_edge_by_edge(seed: int, n: int, density: float, flow: Flow) -> None:
     rng = np.random.default_rng(seed)
     P, w = sb.PreferenceMatrix.random(n, seed=seed), random_weights(rng, n, density)
     parts = hodge(P, flow=flow, weights=w)
@@ -49,9 +45,7 @@ def test_weighted_scores_are_the_least_squares_fit_edge_by_edge(
         incidence[row, [i, j]] = 1, -1
     root = np.sqrt([w[e] for e in edges])
     wanted = np.array([parts.flow[e] for e in edges])
-    scores = (
-        np.linalg.lstsq(root[:, None] * incidence, root * wanted, rcond=None)[0] if edges else np.zeros(n)
-    )
+    scores = np.linalg.lstsq(root[:, None] * incidence, root * wanted, rcond=None)[0] if edges else np.zeros(n)
     gradient, flowing = incidence @ scores, (root * wanted) @ (root * wanted)
     np.testing.assert_allclose([parts.gradient[e] for e in edges], gradient, atol=1e-9)
     expected = ((root * (wanted - gradient)) ** 2).sum() / flowing if flowing else 0.0
@@ -100,15 +94,11 @@ def test_three_actions_in_closed_form(flows: list[float]) -> None:
 def test_on_all_pairs_the_cyclic_part_is_made_of_triangles() -> None:
     f = margins(sb.PreferenceMatrix.random(6, seed=5))
     curl = f[:, :, None] + f[None, :, :] - f[:, None, :]  # (i, j, k): round i → j → k → i
-    np.testing.assert_allclose(
-        hodge(sb.PreferenceMatrix.random(6, seed=5)).cyclic, curl.mean(axis=2), atol=1e-15
-    )
+    np.testing.assert_allclose(hodge(sb.PreferenceMatrix.random(6, seed=5)).cyclic, curl.mean(axis=2), atol=1e-15)
 
 
 def test_a_ring_without_triangles_is_harmonic_and_still_cyclic() -> None:
-    P = sb.PreferenceMatrix.from_margins(
-        0.4 * (np.roll(np.eye(4), 1, axis=1) - np.roll(np.eye(4), -1, axis=1))
-    )
+    P = sb.PreferenceMatrix.from_margins(0.4 * (np.roll(np.eye(4), 1, axis=1) - np.roll(np.eye(4), -1, axis=1)))
     ring = (np.array(P) != 0.5).astype(float)
     assert hodge(P, weights=ring).cyclic_share == pytest.approx(1.0)
 
@@ -156,9 +146,7 @@ def test_weights_that_are_no_weights_are_refused(weights: object, words: str) ->
 def test_a_flow_is_an_object_and_a_context_is_chosen() -> None:
     with pytest.raises(ValueError, match=r"flow must be one of Flow\.MARGIN"):
         hodge(sb.PreferenceMatrix.cycle(3), flow="margin")  # type: ignore[arg-type]
-    both = sb.PreferenceMatrix(
-        np.stack([sb.PreferenceMatrix.cycle(3), sb.PreferenceMatrix.from_scores([1, 2, 3])])
-    )
+    both = sb.PreferenceMatrix(np.stack([sb.PreferenceMatrix.cycle(3), sb.PreferenceMatrix.from_scores([1, 2, 3])]))
     assert hodge(both, context=0).cyclic_share > hodge(both, context=1).cyclic_share
     with pytest.raises(ValueError, match="context=0"):
         hodge(both)

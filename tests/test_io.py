@@ -115,9 +115,7 @@ def test_jsonl_counts_pairs(tmp_path: Path) -> None:
 
 def test_jsonl_makes_a_context_of_each_prompt(tmp_path: Path) -> None:
     rows = [("hot?", "tea", "milk", 2), ("cold?", "milk", "tea", 1), ("hot?", "milk", "tea", 2)]
-    lines = [
-        json.dumps(dict(zip(("prompt", "chosen", "rejected", "weight"), row, strict=True))) for row in rows
-    ]
+    lines = [json.dumps(dict(zip(("prompt", "chosen", "rejected", "weight"), row, strict=True))) for row in rows]
     P = read("\n".join(lines), ".jsonl", tmp_path)
     assert (P.labels, P.contexts) == (("tea", "milk"), 2)
     assert_array_equal(P.probabilities[:, 0, 1], [0.5, 0.0])
@@ -181,6 +179,14 @@ def test_the_content_of_a_stream_tells_its_format(content: str, ending: str, tmp
         check_same(read_preferences(stream), expected)
 
 
+def test_an_array_that_python_2_wrote_is_read_without_a_remark(tmp_path: Path) -> None:
+    P = PreferenceMatrix.random(2)
+    P.save(tmp_path / "p.npy")
+    old = (tmp_path / "p.npy").read_bytes().replace(b"(2, 2), } ", b"(2L, 2), }")
+    assert b"2L" in old
+    check_same(read(old, ".npy", tmp_path), P)
+
+
 def test_binary_streams_hold_arrays(tmp_path: Path) -> None:
     P = PreferenceMatrix.random(3, contexts=2)
     for ending in (".npy", ".npz"):
@@ -216,9 +222,7 @@ def test_blank_lines_byte_order_marks_and_windows_line_ends_mean_nothing(tmp_pat
 
 
 def test_an_unknown_ending_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"the ending '\.txt' is not known\. Expected one of \.csv, \.json, "
-    ):
+    with pytest.raises(ValueError, match=r"the ending '\.txt' is not known\. Expected one of \.csv, \.json, "):
         read("x", ".txt", tmp_path)
     with pytest.raises(ValueError, match="read but not written"):
         minneapolis().save(tmp_path / "pairs.jsonl")

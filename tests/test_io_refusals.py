@@ -11,8 +11,6 @@ from io_cases import TOC, WMD, read
 from stackelberg import PreferenceMatrix
 from stackelberg.io import read_preferences
 
-# --- what is refused, and in which words -----------------------------------------------------------
-
 REFUSED = [
     (".csv", "", "empty"),
     (".csv", " \n\n", "empty"),
@@ -110,6 +108,7 @@ REFUSED = [
         '{"chosen": "A", "rejected": "B"}\n{"chosen": "A"}\n',
         r"line 2: found {'chosen': 'A'}, expected an object",
     ),
+    (".jsonl", '{"chosen": "A", "rejected": "\\udfff"}', r"line 1: found '\\udfff', expected text"),
     (".jsonl", '{"chosen": "A", "rejected": "A"}', r"line 1: .* two different names"),
     (".jsonl", '{"chosen": "A", "rejected": "B", "counts": 2}', r"line 1, key: found 'counts'"),
     (".jsonl", '{"chosen": "A", "rejected": "B", "count": "2"}', r"line 1: .* one number as count or weight"),

@@ -15,8 +15,6 @@ from numpy.testing import assert_array_equal
 from stackelberg import Ballots, Counts, PreferenceMatrix, Unranked
 from stackelberg.io import minneapolis, read_preferences, save_preferences
 
-# --- writing ---------------------------------------------------------------------------------------
-
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
 awkward = st.sampled_from(
     ["a,b", 'say "no"', "two\nlines", "a\rb", " padded", "A>B", "x=y", "粥", "#", "\ufeffA", "0", "\0"]
@@ -33,9 +31,7 @@ def matrices(draw: st.DrawFn) -> PreferenceMatrix:
     kind = draw(st.sampled_from(["probabilities", "counts", "ballots"]))
     contexts = draw(st.sampled_from([None, None, 1, 2]))
     if kind == "probabilities":
-        return PreferenceMatrix(
-            PreferenceMatrix.random(n, int(rng.integers(99)), contexts).probabilities, labels
-        )
+        return PreferenceMatrix(PreferenceMatrix.random(n, int(rng.integers(99)), contexts).probabilities, labels)
     if kind == "counts":
         shape = (n, n) if contexts is None else (contexts, n, n)
         wins = rng.integers(0, 4, shape) * (1 - np.eye(n)) * rng.choice([1, 0.3])
@@ -47,11 +43,7 @@ def matrices(draw: st.DrawFn) -> PreferenceMatrix:
 
 def _ranking(labels: list[str], rng: np.random.Generator) -> tuple[float, list[tuple[str, ...]]]:
     chosen = [labels[i] for i in rng.permutation(len(labels))[: rng.integers(1, len(labels) + 1)]]
-    cuts = (
-        sorted(set(rng.integers(1, len(labels) + 1, 3).tolist()))
-        if rng.random() < 0.5
-        else range(len(labels))
-    )
+    cuts = sorted(set(rng.integers(1, len(labels) + 1, 3).tolist())) if rng.random() < 0.5 else range(len(labels))
     groups = [tuple(chosen[a:b]) for a, b in zip([0, *cuts], [*cuts, len(chosen)], strict=True)]
     return float(rng.choice([1, 2, 0.1])), [group for group in groups if group]
 
@@ -154,9 +146,7 @@ def test_every_format_can_hold_something(name: str, tmp_path: Path) -> None:
         ("a.wmd", PreferenceMatrix.from_counts([[0]]), "without a single win"),
     ],
 )
-def test_what_a_format_would_lose_is_refused(
-    name: str, P: PreferenceMatrix, message: str, tmp_path: Path
-) -> None:
+def test_what_a_format_would_lose_is_refused(name: str, P: PreferenceMatrix, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         save_preferences(P, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
@@ -172,14 +162,8 @@ def test_probabilities_that_differ_from_their_counts_by_rounding_need_json(tmp_p
 
 
 def test_a_bootstrap_draw_can_be_saved(tmp_path: Path) -> None:
-    P = PreferenceMatrix.from_rankings(
-        [(1, ["a", "b"]), (1, ["b", "a"]), (9, ["a", ("b", "c")])], list("abc")
-    )
-    draw = next(
-        d
-        for d in (P.resample(np.random.default_rng(i)) for i in range(99))
-        if (d.evidence.weights == 0).any()
-    )
+    P = PreferenceMatrix.from_rankings([(1, ["a", "b"]), (1, ["b", "a"]), (9, ["a", ("b", "c")])], list("abc"))
+    draw = next(d for d in (P.resample(np.random.default_rng(i)) for i in range(99)) if (d.evidence.weights == 0).any())
     for ending in (".json", ".npz", ".csv", ".toi"):
         draw.save(tmp_path / f"draw{ending}")
         again = read_preferences(tmp_path / f"draw{ending}")
@@ -205,9 +189,7 @@ def test_saving_through_a_link_writes_its_target(tmp_path: Path) -> None:
     check_same(read_preferences(tmp_path / "there" / "p.csv"), minneapolis())
 
 
-def test_a_failed_save_leaves_the_old_file_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "p.csv"
     path.write_text("old")
 

@@ -18,9 +18,7 @@ REFERENCES = {
     "normal": lambda rng, n: rng.normal(size=n),
     "thirty": lambda rng, n: rng.uniform(-30, 30, n),
     "steep": lambda rng, n: 5 * rng.normal(size=n),
-    "masked": lambda rng, n: np.where(
-        np.arange(n) == rng.integers(n), 0.0, rng.choice([0.0, -np.inf, 3.0], n)
-    ),
+    "masked": lambda rng, n: np.where(np.arange(n) == rng.integers(n), 0.0, rng.choice([0.0, -np.inf, 3.0], n)),
 }
 
 
@@ -80,9 +78,7 @@ def families(n, rng):
 
 
 @pytest.mark.parametrize("tau", [1e-6, 1e-4, 0.01, 0.1, 1, 30, 1e3])
-@pytest.mark.parametrize(
-    ("margin", "log_odds"), [(0.5, 0.0), (0.5, 3.0), (0.2, -4.0), (1e-6, 1.0), (0.0, -2.0)]
-)
+@pytest.mark.parametrize(("margin", "log_odds"), [(0.5, 0.0), (0.5, 3.0), (0.2, -4.0), (1e-6, 1.0), (0.0, -2.0)])
 def test_two_actions_have_a_closed_form(margin, log_odds, tau):
     """The payoff difference is the margin itself, whatever π is: log-odds = log-odds of π_ref + m/τ."""
     log_policy = solve(np.array([[0, margin], [-margin, 0]]), [log_odds, 0.0], tau)
@@ -208,9 +204,7 @@ def test_relabelling_actions_relabels_the_policy(p, exponent, seed):
     rng = np.random.default_rng(seed)
     order, reference, margins = rng.permutation(len(p)), rng.normal(size=len(p)), p - 0.5
     relabelled = solve(margins[np.ix_(order, order)], reference[order], 10**exponent)
-    np.testing.assert_allclose(
-        np.exp(relabelled), np.exp(solve(margins, reference, 10**exponent))[order], atol=1e-9
-    )
+    np.testing.assert_allclose(np.exp(relabelled), np.exp(solve(margins, reference, 10**exponent))[order], atol=1e-9)
 
 
 @given(p=random_matrices, seed=st.integers(0, 99))
@@ -279,9 +273,7 @@ def test_the_gap_of_a_policy_outside_the_reference_is_infinite():
 def test_the_gap_keeps_its_digits_near_the_equilibrium(distance):
     """In the tied game the gap of π = ½ ± ε is 2τ KL(π‖½) = 4τε² + O(ε⁴)."""
     policy = np.array([0.5 + distance, 0.5 - distance])
-    assert gap(np.zeros((2, 2)), np.zeros(2), 3.0, np.log(policy)) == pytest.approx(
-        12 * distance**2, rel=1e-3
-    )
+    assert gap(np.zeros((2, 2)), np.zeros(2), 3.0, np.log(policy)) == pytest.approx(12 * distance**2, rel=1e-3)
 
 
 def test_what_cannot_be_certified_is_not_returned(monkeypatch):
@@ -289,9 +281,7 @@ def test_what_cannot_be_certified_is_not_returned(monkeypatch):
     monkeypatch.setattr(quantal, "CENTRAL_STEPS", 1)
     margins = complete(np.random.default_rng(0).random((2, 9, 9))[1]) - 0.5
     stack = np.stack([np.zeros((9, 9)), margins])
-    with pytest.raises(
-        CertificateError, match=r"game 1 \(9 actions, tau = 0.001\) .* duality gap of \d.*1e-12"
-    ):
+    with pytest.raises(CertificateError, match=r"game 1 \(9 actions, tau = 0.001\) .* duality gap of \d.*1e-12"):
         regularised_nash(stack, np.zeros((2, 9)), np.array([1e-3, 1e-3]))
 
 

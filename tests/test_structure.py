@@ -94,6 +94,9 @@ def test_reasons_stand_where_an_analysis_cannot_be_made() -> None:
     shares = structure(sb.PreferenceMatrix.condorcet([0.4, 0.35, 0.25]))
     assert "not whole numbers" in shares.as_dict()["noise_test"]["reason"]
     assert structure(minneapolis(), draws=0).as_dict()["bootstrap"] == {"reason": "Left out: draws=0."}
+    flat = structure(sb.PreferenceMatrix([[0.5, 1e-300], [1.0, 0.5]]))  # a reward beyond double precision
+    assert isinstance(flat.bradley_terry, Unavailable)
+    assert flat.condorcet_winner == "1"
 
 
 def test_contexts_are_looked_at_one_at_a_time() -> None:
@@ -131,9 +134,7 @@ def test_a_senseless_number_of_draws_is_refused(draws: object) -> None:
 def square_of_wins(path: Path) -> sb.PreferenceMatrix:
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
-    return sb.PreferenceMatrix.from_counts(
-        [[float(cell) for cell in row[1:]] for row in rows], labels=header[1:]
-    )
+    return sb.PreferenceMatrix.from_counts([[float(cell) for cell in row[1:]] for row in rows], labels=header[1:])
 
 
 def seasons(folder: Path) -> dict[tuple[str, str], sb.PreferenceMatrix]:
@@ -171,9 +172,7 @@ def test_minneapolis_from_its_ballots(shared_data: Path) -> None:
 
 
 def test_rock_paper_scissors_programs(shared_data: Path) -> None:
-    lines = (
-        (shared_data / "repeated-rps-bots" / "rrps_bot_table_43.txt").read_text(encoding="utf-8").splitlines()
-    )
+    lines = (shared_data / "repeated-rps-bots" / "rrps_bot_table_43.txt").read_text(encoding="utf-8").splitlines()
     scores = {(row, column): score for row, column, score in map(ast.literal_eval, lines)}
     names = sorted({row for row, _ in scores})
     mean = np.array([[scores[row, column] for column in names] for row in names])
@@ -187,9 +186,7 @@ def test_rock_paper_scissors_programs(shared_data: Path) -> None:
 
 
 def test_soccer_agents(shared_data: Path) -> None:
-    answer = structure(
-        sb.PreferenceMatrix(np.loadtxt(shared_data / "mujoco-soccer" / "mujoco_soccer_10.txt"))
-    )
+    answer = structure(sb.PreferenceMatrix(np.loadtxt(shared_data / "mujoco-soccer" / "mujoco_soccer_10.txt")))
     assert (answer.condorcet_winner, answer.condorcet_loser) == (None, "2")
     assert answer.smith_set == ("1", "3", "4", "7", "8", "9")
     assert (answer.three_cycles, answer.top_cycles.number, answer.minimax_leaders) == (6, "22", ("4",))

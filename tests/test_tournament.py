@@ -76,13 +76,9 @@ def test_schwartz_set_is_the_union_of_minimal_undominated_sets(name: str) -> Non
 @pytest.mark.parametrize("seed", range(20))
 def test_smith_and_schwartz_sets_are_top_components_of_the_right_digraphs(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    p = sb.PreferenceMatrix.from_margins(
-        np.triu(m := rng.choice([-0.4, 0, 0.4], (12, 12)), 1) - np.triu(m, 1).T
-    )
+    p = sb.PreferenceMatrix.from_margins(np.triu(m := rng.choice([-0.4, 0, 0.4], (12, 12)), 1) - np.triu(m, 1).T)
     beats = majority(p)
-    not_beaten = nx.from_numpy_array(
-        (~beats.T & ~np.eye(12, dtype=bool)).astype(int), create_using=nx.DiGraph
-    )
+    not_beaten = nx.from_numpy_array((~beats.T & ~np.eye(12, dtype=bool)).astype(int), create_using=nx.DiGraph)
     strict = nx.from_numpy_array(beats.astype(int), create_using=nx.DiGraph)
     for graph, members in ((not_beaten, smith_set(beats)), (strict, schwartz_set(beats))):
         parts = nx.condensation(graph)
@@ -125,13 +121,7 @@ def test_three_cycles_of_a_thousand_by_both_ways() -> None:
 
 def test_schwartz_can_be_smaller_than_smith_and_all_ties_are_all_tied() -> None:
     tied = structure(sb.PreferenceMatrix(np.full((4, 4), 0.5)), draws=0)
-    assert (
-        tied.smith_set
-        == tied.schwartz_set
-        == tied.weak_condorcet_winners
-        == tied.minimax_leaders
-        == tied.labels
-    )
+    assert tied.smith_set == tied.schwartz_set == tied.weak_condorcet_winners == tied.minimax_leaders == tied.labels
     assert (tied.condorcet_winner, tied.ties, tied.three_cycles, tied.cyclic_share) == (None, 6, 0, 0.0)
     assert tied.transitivity.strong.holds
     beats = majority([[0.5, 0.9, 0.5], [0.1, 0.5, 0.5], [0.5, 0.5, 0.5]])

@@ -152,9 +152,7 @@ def test_a_real_cycle_is_more_than_noise_and_a_strong_order_is_not() -> None:
     assert answer.cyclic_energy.p_value == 1 / 1001
     assert answer.cyclic_share.p_value < 0.06  # three near-equals: a share alone says little
     assert answer.no_condorcet_winner.observed == answer.three_cycles.observed == 1.0
-    assert (
-        answer.three_cycles.expected < answer.no_condorcet_winner.expected < 0.35
-    )  # ties have no winner either
+    assert answer.three_cycles.expected < answer.no_condorcet_winner.expected < 0.35  # ties have no winner either
     assert answer.no_condorcet_winner.p_value == pytest.approx(answer.no_condorcet_winner.expected, abs=2e-3)
     assert answer.shortfall.p_value < 0.01
     assert answer.shortfall.observed == pytest.approx(0.1)

@@ -74,7 +74,7 @@ def draw_heatmap(P: sb.PreferenceMatrix, *, context: int | None = None) -> Drawi
 def _page(P: sb.PreferenceMatrix, labels: list[str], members: int) -> tuple[Sheet, Axes]:
     """The sheet with axes for the cells, names on two sides."""
     n = len(labels)
-    cell = 0.8 if n <= 4 else 0.46 if n <= NUMBERED else max(6.2 / n, 0.135 if n <= NAMED else 0.0)
+    cell = max(0.46, 2 / n) if n <= NUMBERED else max(6.2 / n, 0.135 if n <= NAMED else 0.0)
     type_size, lines = (SMALL if cell > 0.16 else 6.5), 2 if cell > 0.3 else 1
     named = labels if n <= NAMED else []
     rows = [wrapped(label, 1.5, type_size, lines=lines) for label in named]
@@ -134,7 +134,6 @@ def _scale(page: Sheet, grid: Axes, image: AxesImage) -> None:
     bar_axes = page.figure.add_axes((box.x1 + 0.2 / across, box.y1 - height / up, 0.14 / across, height / up))
     bar = page.figure.colorbar(image, cax=bar_axes)
     bar.outline.set_visible(False)
-    low, high = image.norm.vmin or 0.0, image.norm.vmax or 1.0
-    ticks = np.linspace(low, high, 5)
-    bar.set_ticks(ticks.tolist(), labels=[f"{low:.3g}", f"{ticks[1]:.3g}", "½", f"{ticks[3]:.3g}", f"{high:.3g}"])
+    ticks = np.linspace(*image.get_clim(), 5)
+    bar.set_ticks(ticks.tolist(), labels=["½" if tick == ticks[2] else f"{tick:.3f}" for tick in ticks])
     bar.set_label("p(y ≻ y'), probability", labelpad=4)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.drawing.style import BLUE, GREY, SMALL, TEXT, line_height, text_width, wrapped
+from analysis.drawing.style import SMALL, TEXT, line_height, text_width, wrapped
 from stackelberg.validation import Array
 
 LEVEL = 12
@@ -22,7 +22,7 @@ class Rim:
 
     texts: tuple[str, ...]
     angles: Array
-    radius: float
+    radii: Array
     size: float
     left: float
     right: float
@@ -31,22 +31,22 @@ class Rim:
 
     def write(self, board: Axes, centre: Array) -> None:
         """Write the labels about ``centre``."""
-        for text, angle in zip(self.texts, self.angles, strict=True):
-            spot = centre + self.radius * np.array([np.cos(angle), np.sin(angle)])
+        for text, angle, radius in zip(self.texts, self.angles, self.radii, strict=True):
+            spot = centre + radius * np.array([np.cos(angle), np.sin(angle)])
             board.text(*spot, text, size=self.size, linespacing=1.25, zorder=6, **_stance(angle, len(self.texts)))
 
 
-def ring_labels(labels: Sequence[str], angles: Array, inner: float, dot: float) -> Rim:
-    """Wrap labels for nodes of size ``dot`` on a circle of radius ``inner``, and measure what room all take."""
-    radius = inner + dot + 0.08
+def ring_labels(labels: Sequence[str], angles: Array, inner: float, clear: Array) -> Rim:
+    """Wrap labels for nodes on a circle of radius ``inner``, ``clear`` (k,) inches outside, and measure all."""
     many = len(labels) > LEVEL
     size = TEXT if len(labels) <= 25 else 6.5
     texts = tuple(wrapped(label, 1.9 if many else 1.25, size, lines=1 if many else 3) for label in labels)
-    corners = [_corners(t, a, radius, size, many) for t, a in zip(texts, angles, strict=True)]
+    radii = inner + clear
+    corners = [_corners(t, a, r, size, many) for t, a, r in zip(texts, angles, radii, strict=True)]
     nodes = inner * np.column_stack([np.cos(angles), np.sin(angles)])
-    box = np.concatenate([*corners, nodes + dot, nodes - dot])
+    box = np.concatenate([*corners, nodes + clear[:, None], nodes - clear[:, None]])
     (left, bottom), (right, top) = box.min(axis=0), box.max(axis=0)
-    return Rim(texts, np.asarray(angles), radius, size, left, right, bottom, top)
+    return Rim(texts, np.asarray(angles), radii, size, left, right, bottom, top)
 
 
 def _stance(angle: float, number: int) -> dict[str, Any]:
@@ -76,35 +76,70 @@ def _corners(text: str, angle: float, radius: float, size: float, many: bool) ->
 
 def place_labels(
     board: Axes,
-    lines: Sequence[tuple[Array, Array]],
+    curves: Sequence[Array],
     texts: Sequence[str],
-    strong: Sequence[bool],
+    looks: Sequence[dict[str, Any]],
     nodes: Sequence[Array],
-    dot: float,
 ) -> None:
-    """Write a number on each line, where it is farthest from the numbers, nodes and lines already there."""
-    taken: list[Array] = [np.asarray(node) for node in nodes]
-    order = sorted(range(len(lines)), key=lambda k: -float(np.hypot(*(lines[k][1] - lines[k][0]))))
-    for k in order:
-        start, end = lines[k]
-        others = [line for m, line in enumerate(lines) if m != k]
-        spots = [(start + t * (end - start), float(t)) for t in np.linspace(0.2, 0.8, 31)]
-        best, _ = max(spots, key=lambda spot: _room(*spot, taken, others))
+    """Write a number on each curve where it is clear of the nodes, the other curves and the other numbers.
+
+    Args:
+        board: axes in inches.
+        curves: points (k, 2) along each, in order.
+        texts: the numbers.
+        looks: how each is written.
+        nodes: (2,) each, to be kept clear of.
+    """
+    taken = [np.asarray(node) for node in nodes]
+    lengths = [float(np.hypot(*np.diff(curve, axis=0).T).sum()) for curve in curves]
+    for k in sorted(range(len(curves)), key=lambda k: -lengths[k]):
+        others = np.concatenate([np.empty((0, 2)), *(curve for m, curve in enumerate(curves) if m != k)])
+        t = np.linspace(0, 1, len(curves[k]))
+        inside = (t >= 0.2) & (t <= 0.8)
+        spots = curves[k][inside]
+        best = spots[np.argmax(_room(spots, taken, others) - 0.1 * np.abs(t[inside] - 0.5))]
         taken.append(best)
-        look = {"color": BLUE, "weight": "bold"} if strong[k] else {"color": GREY}
         patch = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-        board.text(*best, texts[k], size=SMALL, ha="center", va="center", bbox=patch, zorder=5, **look)
+        board.text(*best, texts[k], size=SMALL, ha="center", va="center", bbox=patch, zorder=5, **looks[k])
 
 
-def _room(spot: Array, t: float, taken: Sequence[Array], lines: Sequence[tuple[Array, Array]]) -> float:
-    """How free a spot is: far from what is there already, off the crossings, and not far from the middle."""
+def _room(spots: Array, taken: Sequence[Array], others: Array) -> Array:
+    """How free each spot is: far from what is there already, and off the crossings."""
     shape = np.array([0.6, 1.0])  # numbers are wider than high
-    nearest = min(float(np.hypot(*((spot - other) * shape))) for other in taken)
-    crossing = min((_distance(spot, line) for line in lines), default=1.0)
-    return min(nearest, 0.4) + 2 * min(crossing, 0.16) - 0.1 * abs(t - 0.5)
+    apart = np.hypot(*np.moveaxis((spots[:, None] - np.array(taken)) * shape, -1, 0)).min(axis=1)
+    crossing = np.hypot(*np.moveaxis(spots[:, None] - others, -1, 0)).min(axis=1, initial=1.0)
+    return np.asarray(np.minimum(apart, 0.4) + 2 * np.minimum(crossing, 0.16))
 
 
-def _distance(spot: Array, line: tuple[Array, Array]) -> float:
-    start, along = line[0], line[1] - line[0]
-    t = np.clip((spot - start) @ along / max(along @ along, 1e-12), 0, 1)
-    return float(np.hypot(*(spot - start - t * along)))
+def straight(start: Array, end: Array) -> Array:
+    """Points along a straight line, (61, 2)."""
+    return np.asarray(start + np.linspace(0, 1, 61)[:, None] * (end - start))
+
+
+def bent(start: Array, end: Array, bend: float) -> Array:
+    """Points along matplotlib's ``arc3`` with ``rad=bend``, (61, 2): a quadratic curve."""
+    t = np.linspace(0, 1, 61)[:, None]
+    along = end - start
+    control = (start + end) / 2 + bend * np.array([along[1], -along[0]])
+    return np.asarray((1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * end)
+
+
+def spread_out(heights: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Heights moved as little as it takes to be ``gap`` apart and within [low, high], in the same order.
+
+    >>> [round(height, 2) for height in spread_out([0.5, 0.5, 0.9], 0.2, 0.0, 1.0)]
+    [0.4, 0.6, 0.9]
+    """
+    order = np.argsort(heights, kind="stable")
+    placed = np.asarray(heights, dtype=np.float64)[order]
+    for _ in range(100):
+        close = gap - np.diff(placed)
+        push = np.maximum(close, 0) / 2
+        if not (push > 1e-9).any():
+            break
+        placed[:-1] -= push
+        placed[1:] += push
+        placed = np.clip(placed, low, high)
+    answer = np.empty(len(placed))
+    answer[order] = placed
+    return [float(height) for height in answer]

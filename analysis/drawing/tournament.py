@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyArrowPatch
 
 import stackelberg as sb
-from analysis.drawing.labels import place_labels, ring_labels
+from analysis.drawing.labels import place_labels, ring_labels, straight
 from analysis.drawing.ring import cycle_through, seats
 from analysis.drawing.save import Drawing
 from analysis.drawing.sheet import sheet
@@ -72,7 +72,7 @@ def draw_tournament(P: sb.PreferenceMatrix, *, context: int | None = None) -> Dr
     cast = _cast(P)
     radius = 1.45 if len(cast.members) <= 4 else min(1.2 + 0.13 * len(cast.members), 3.4)
     dot = 0.19 if len(cast.members) <= CROWD else 0.09
-    rim = ring_labels([P.labels[i] for i in cast.members], cast.angles, radius, dot)
+    rim = ring_labels([P.labels[i] for i in cast.members], cast.angles, radius, np.full(len(cast.members), dot + 0.08))
     width = max(6.4, 2 * (max(abs(rim.left), rim.right) + 0.25))
     page = sheet(width, rim.top - rim.bottom + 0.1, *_words(P, cast))
     board = page.drawing_board()
@@ -165,9 +165,9 @@ def _draw_arrows(board: Axes, P: sb.PreferenceMatrix, cast: Cast, places: dict[i
     shown = arrows if len(cast.members) <= NUMBERED else sorted(cast.cycle) if len(cast.members) <= ROOMY else []
     digits = decimals([P.probabilities[i, j] for i, j in shown])
     texts = [f"{P.probabilities[i, j]:.{digits}f}" for i, j in shown]
-    lines = [(places[i], places[j]) for i, j in shown]
-    strong = [arrow in cast.cycle for arrow in shown]
-    place_labels(board, lines, texts, strong, list(places.values()), dot)
+    bold = {"color": BLUE, "weight": "bold"}
+    looks = [bold if arrow in cast.cycle else {"color": GREY} for arrow in shown]
+    place_labels(board, [straight(places[i], places[j]) for i, j in shown], texts, looks, list(places.values()))
 
 
 def _quiet(number: int, inside: bool) -> dict[str, Any]:

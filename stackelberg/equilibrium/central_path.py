@@ -38,7 +38,7 @@ class Point:
 
     @property
     def policy(self) -> Array:
-        """X, (batch, n)."""
+        """The policy x, (batch, n)."""
         return self.joint[:, :-1]
 
     @property

@@ -7,6 +7,7 @@ Follower itself is wanted.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,5 +162,5 @@ def _one_sign(tau: Array, context: slice) -> Iterator[slice]:
     positive = tau[context] > 0
     edges = np.flatnonzero(np.diff(positive)) + 1
     bounds = [0, *edges.tolist(), len(positive)]
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds):
         yield slice(context.start + start, context.start + stop)

@@ -18,10 +18,10 @@ SINGULAR = 1e-12
 """A singular value of A_BB no larger than this times the largest one (or times max |A|) counts as zero."""
 
 FIRST_BARRIER, LAST_BARRIER = 0.1, 1e-22
-"""Products of values and prices along the way to the closest equilibrium; an inequality that touches without
-pressing costs the square root of the last one in accuracy."""
+"""μ along the way to the closest equilibrium. An inequality that touches without pressing costs √μ in accuracy."""
 
 STEPS = 200
+"""Newton steps to the closest equilibrium before giving up; 10 to 50 are usual."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +75,7 @@ def face_around(game: Array, support: NDArray[np.bool_], policy: Array) -> Face 
 def closest(face: Face, reference: Array) -> Array:
     """The equilibrium on ``face`` that minimises ``KL(x‖r) = Σ x log(x/r)``, (m,): a primal-dual interior point.
 
-    All that must stay positive is one vector of values, x itself and ``−bounds @ x``; each has a price, and
-    ``values ∘ prices`` is driven down to 1e-22. Steps lessen the barrier function ``KL(x‖r) − μ Σ log values``,
-    which is convex, so they converge from anywhere; x is exact to about 1e-11 at worst, otherwise to rounding.
+    Exact to rounding as a rule, and to about 1e-11 where an inequality touches x without pressing.
 
     Args:
         face: the equilibria, with a centre in the relative interior.
@@ -88,59 +86,116 @@ def closest(face: Face, reference: Array) -> Array:
     """
     if face.dimension == 0:
         return face.centre
-    m, log_reference = len(reference), np.log(reference)
-    rows, first = _inequalities(face)
-    values, place = first, np.zeros(face.dimension)
-    barrier, prices = FIRST_BARRIER, FIRST_BARRIER / first
-    for _ in range(STEPS):
-        force = -prices
-        force[:m] += np.log(values[:m]) - log_reference
-        residual = np.abs(rows.T @ force).max() / (1 + np.abs(force).max())
-        if max(residual - 1e-13, np.abs(values * prices - barrier).max()) <= 10 * barrier:
-            if barrier == LAST_BARRIER:
-                return np.asarray(face.centre + face.directions @ place)
-            barrier = max(min(0.2 * barrier, barrier**1.5), LAST_BARRIER)
-        pull = barrier / values - prices
-        stiffness = prices / values
-        stiffness[:m] += 1 / values[:m]
-        along, ahead = _newton(rows, force, stiffness, pull)
-        change = pull - prices * ahead / values
-        prices = prices + _inside(prices, change, barrier) * change
-        length = _damped(values, ahead, log_reference, barrier)
-        place = place + length * along
-        exact = first + rows @ place
-        values = np.where(exact > 1e-2, exact, values + length * ahead)  # small values keep their relative precision
-        prices = np.clip(prices, 1e-10 * barrier / values, 1e10 * barrier / values)
+    problem = _Projection.onto(face, reference)
+    iterate, barrier = problem.start(), FIRST_BARRIER
+    residual = np.inf
+    with np.errstate(all="ignore"):  # what is not a number never passes the test below
+        for _ in range(STEPS):
+            force = problem.slope(iterate) - iterate.prices
+            residual = np.abs(problem.rows.T @ force).max() / (1 + np.abs(force).max())
+            unequal = np.abs(iterate.values * iterate.prices - barrier).max()
+            if max(residual - 1e-13, unequal) <= 10 * barrier:
+                if barrier == LAST_BARRIER:
+                    return np.asarray(face.centre + face.directions @ iterate.place)
+                barrier = max(min(0.2 * barrier, barrier**1.5), LAST_BARRIER)
+            iterate = problem.advance(iterate, force, barrier)
     raise CertificateError(
-        f"The equilibrium closest to the reference was not reached in {STEPS} steps: the relative residual is "
-        f"{residual:.1e}, which must fall to 1e-13. Pass a reference with less extreme probabilities; the least "
-        f"is {reference.min():.1e}."
+        f"The game has many equilibria, and the one closest to the reference was not reached in {STEPS} steps: "
+        f"residual {residual:.1e}, barrier {barrier:.1e}, to be 1e-13 and {LAST_BARRIER}. Pass a reference with "
+        f"less extreme probabilities (the least is {reference.min():.1e}), or round margins that are tied but for "
+        "noise."
     )
 
 
-def _inequalities(face: Face) -> tuple[Array, Array]:
-    """Rows (p, dimension) and values (p,) with ``values + rows @ v ≥ 0``; those that can never bind are left out."""
-    rows, values = -face.bounds @ face.directions, -face.bounds @ face.centre
-    size = np.linalg.norm(rows, axis=-1)
-    near = values < 2 * size  # no two policies are farther apart than √2
-    rows, values = rows[near] / size[near, None], values[near] / size[near]
-    return np.vstack([face.directions, rows]), np.concatenate([face.centre, values])
+@dataclass(frozen=True, eq=False)
+class _Iterate:
+    """Where the interior-point method stands: ``x = centre + directions @ place``.
+
+    Small values are carried along rather than computed from the place, which keeps their relative precision.
+    """
+
+    place: Array  # (dimension,)
+    values: Array  # (p,) positive
+    prices: Array  # (p,) positive
+
+
+@dataclass(frozen=True, eq=False)
+class _Projection:
+    """Minimise KL(x‖r) where ``values = first + rows @ place ≥ 0``; x is the first m values.
+
+    The steps lessen ``KL(x‖r) − μ Σ log values``, which is convex, so that they converge from anywhere; values on
+    the way to 0, x included, are held back by their barrier until its weight μ has gone.
+    """
+
+    rows: Array  # (p, dimension)
+    first: Array  # (p,)
+    log_reference: Array  # (m,)
+
+    @classmethod
+    def onto(cls, face: Face, reference: Array) -> _Projection:
+        """The problem on a face; inequalities that no policy can reach are left out."""
+        rows, values = -face.bounds @ face.directions, -face.bounds @ face.centre
+        size = np.linalg.norm(rows, axis=-1)
+        near = values < 2 * size  # two policies are at most √2 apart
+        rows, values = rows[near] / size[near, None], values[near] / size[near]
+        return cls(np.vstack([face.directions, rows]), np.concatenate([face.centre, values]), np.log(reference))
+
+    def start(self) -> _Iterate:
+        return _Iterate(np.zeros(self.rows.shape[1]), self.first, FIRST_BARRIER / self.first)
+
+    def slope(self, iterate: _Iterate) -> Array:
+        """Derivative of KL(x‖r) by the values, (p,), but for a constant in x."""
+        m = len(self.log_reference)
+        return np.concatenate([np.log(iterate.values[:m]) - self.log_reference, np.zeros(len(iterate.values) - m)])
+
+    def height(self, values: Array, barrier: float) -> float:
+        """``KL(x‖r) − μ Σ log values``."""
+        x = values[: len(self.log_reference)]
+        return float(x @ (np.log(x) - self.log_reference) - barrier * np.log(values).sum())
+
+    def advance(self, at: _Iterate, force: Array, barrier: float) -> _Iterate:
+        """One Newton step towards ``rowsᵀ (slope − prices) = 0`` and ``values ∘ prices = barrier``."""
+        pull = barrier / at.values - at.prices
+        stiffness = at.prices / at.values
+        stiffness[: len(self.log_reference)] += 1 / at.values[: len(self.log_reference)]
+        along, ahead = _newton(self.rows, force, stiffness, pull)
+        length = self._length(at, ahead, barrier)
+        place = at.place + length * along
+        values = self.first + self.rows @ place
+        values = np.where(values > 1e-2, values, at.values + length * ahead)
+        change = pull - at.prices * ahead / at.values
+        prices = at.prices + _inside(at.prices, change, barrier) * change
+        return _Iterate(place, values, np.clip(prices, 1e-10 * barrier / values, 1e10 * barrier / values))
+
+    def _length(self, at: _Iterate, ahead: Array, barrier: float) -> float:
+        """The longest of the step to the boundary, its half, its quarter, … that lessens the height (Armijo)."""
+        length, height = _inside(at.values, ahead, barrier), self.height(at.values, barrier)
+        drop = self.slope(at) @ ahead - barrier * (ahead / at.values).sum()
+        noise = 1e-14 * (1 + abs(height))
+        while self.height(at.values + length * ahead, barrier) > height + 1e-4 * length * drop + noise:
+            length /= 2
+        return length
 
 
 def _newton(rows: Array, force: Array, stiffness: Array, pull: Array) -> tuple[Array, Array]:
-    """Change of the values, (p,), that brings ``rowsᵀ force`` to zero: ``Δforce = stiffness · Δvalues − pull``.
+    """Step along the face, (dimension,), and of the values, (p,), that brings ``rowsᵀ force`` to zero.
 
-    Forces are unknowns beside the steps along the face, and each row is scaled by its stiffness, so that no entry
-    grows where a value tends to zero.
+    A force answers a step by ``Δforce = stiffness · Δvalues − pull``. Forces are unknowns beside the step and each
+    row is scaled by its stiffness, so that no entry grows where a value tends to zero; a touch of softness keeps
+    rows solvable that bind and repeat each other.
     """
     p, k = rows.shape
     soft = 1 / (1 + stiffness)
     matrix = np.zeros((k + p, k + p))
     matrix[:k, k:] = rows.T
     matrix[k:, :k] = rows * (stiffness * soft)[:, None]
-    matrix[range(k, k + p), range(k, k + p)] = -soft - 1e-13 / (1 + np.abs(force).max())
-    along, relief = np.split(np.linalg.solve(matrix, np.concatenate([-rows.T @ force, pull * soft])), [k])
-    # Rounding leaves errors of about 1e-16 max|along| in the one expression, 1e-16 max|relief| / stiffness in the other.
+    matrix[range(k, k + p), range(k, k + p)] = -soft - 3e-14 / (1 + np.abs(force).max())
+    try:
+        solution = np.linalg.solve(matrix, np.concatenate([-rows.T @ force, pull * soft]))
+    except np.linalg.LinAlgError:
+        solution = np.full(k + p, np.nan)
+    along, relief = np.split(solution, [k])
+    # Errors are about 1e-16 max|along| in the one expression and 1e-16 max|relief| / stiffness in the other.
     precise = stiffness * np.abs(along).max() > np.abs(relief).max()
     return along, np.where(precise, (relief + pull) / stiffness, rows @ along)
 
@@ -149,17 +204,3 @@ def _inside(values: Array, ahead: Array, barrier: float) -> float:
     """The longest step ≤ 1 that keeps positive values positive, with a margin that shrinks as the barrier does."""
     share = 1 - min(max(barrier, 1e-6), 0.05)
     return float(share / max(share, (-ahead / values).max()))
-
-
-def _damped(values: Array, ahead: Array, log_reference: Array, barrier: float) -> float:
-    """The longest of :func:`_inside`'s step, its half, its quarter, … that lessens the barrier function (Armijo)."""
-    m = len(log_reference)
-
-    def height(at: Array) -> float:
-        return float(at[:m] @ (np.log(at[:m]) - log_reference) - barrier * np.log(at).sum())
-
-    length, start = _inside(values, ahead, barrier), height(values)
-    drop = ahead[:m] @ (np.log(values[:m]) - log_reference) - barrier * (ahead / values).sum()
-    while height(values + length * ahead) > start + 1e-4 * length * drop + 1e-14 * (1 + abs(start)):
-        length /= 2
-    return length

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackelberg.equilibrium.central_path import Point, advance, bordered, start, times, unique_equilibria
-from stackelberg.equilibrium.face import closest, face_around
+from stackelberg.equilibrium.face import Face, closest, face_around
 from stackelberg.errors import CertificateError
 from stackelberg.validation import Array
 
@@ -87,7 +87,8 @@ def _equilibria(games: Array, reference: Array) -> tuple[Array, NDArray[np.bool_
     for _ in range(STEPS):
         if not len(live):
             break
-        point = advance(systems, point)
+        with np.errstate(all="ignore"):  # a game that overflows never shows its support
+            point = advance(systems, point)
         found, dimensions = _finish(systems, point, reference[live])
         done = dimensions >= 0
         if done.any():
@@ -109,9 +110,15 @@ def _finish(systems: Array, point: Point, reference: Array) -> tuple[Array, NDAr
     for row in np.flatnonzero((dimension < 0) & ((blur < 1e-8) | (point.gap < 1e-20))):
         face = face_around(-systems[row, :-1, :-1], support[row], point.policy[row])
         if face is not None and face.interior:
-            policy[row], dimension[row] = 0.0, face.dimension
-            policy[row, support[row]] = closest(face, reference[row, support[row]])
+            policy[row], dimension[row] = _chosen(face, support[row], reference[row]), face.dimension
     return policy, dimension
+
+
+def _chosen(face: Face, support: NDArray[np.bool_], reference: Array) -> Array:
+    """The equilibrium of the face that is closest to the reference, among all actions, (n,)."""
+    policy = np.zeros(len(support))
+    policy[support] = closest(face, reference[support])
+    return policy
 
 
 def _by_linear_programme(game: Array, reference: Array) -> tuple[Array, NDArray[np.bool_], int]:
@@ -123,21 +130,16 @@ def _by_linear_programme(game: Array, reference: Array) -> tuple[Array, NDArray[
 
     n = len(game)
     result = linprog(np.ones(n), np.vstack([game, game - np.eye(n)]), np.repeat([0.0, -1.0], n))
-    if result.x is None:
-        raise CertificateError(
-            f"Neither the central path nor the linear programme solved a game of {n} actions; HiGHS says: "
-            f"{result.message} Check the margins: they span {np.abs(game[game != 0]).min():.1e} to 1."
-        )
-    support = result.x > -game @ result.x
-    face = face_around(game, support, result.x / result.x.sum())
-    if face is None:
-        raise CertificateError(
-            f"The linear programme's support of {support.sum()} actions carries no equilibrium of this game of {n} "
-            f"actions. Check the margins: they span {np.abs(game[game != 0]).min():.1e} to 1."
-        )
-    policy = np.zeros(n)
-    policy[support] = closest(face, reference[support])
-    return policy, support, face.dimension
+    if result.x is not None:
+        support = result.x > -game @ result.x
+        face = face_around(game, support, result.x / result.x.sum())
+        if face is not None and face.interior:
+            return _chosen(face, support, reference), support, face.dimension
+    raise CertificateError(
+        f"Neither the central path nor the linear programme found the equilibria of a game of {n} actions (HiGHS: "
+        f"{result.message}). Its margins span {np.abs(game[game != 0]).min():.1e} to 1; round those that are tied "
+        "but for noise."
+    )
 
 
 def _certify(exploitability: Array, scale: Array) -> None:

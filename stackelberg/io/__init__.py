@@ -11,10 +11,11 @@ from typing import IO
 import numpy as np
 
 from stackelberg.evidence import Unranked
-from stackelberg.io.common import check_evidence, check_names, shown
+from stackelberg.io.common import check_evidence, check_names
 from stackelberg.io.formats import FORMATS, Format, format_of, sniffed
 from stackelberg.io.tables import read_csv
 from stackelberg.preference import PreferenceMatrix
+from stackelberg.validation import shown
 
 __all__ = ["minneapolis", "read_preferences", "save_preferences"]
 
@@ -170,5 +171,5 @@ def minneapolis() -> PreferenceMatrix:
         >>> P.probabilities[[a, b, c], [b, c, a]].round(4)
         array([0.505 , 0.5014, 0.5133])
     """
-    table = resources.files("stackelberg") / "data" / "minneapolis_2021_ward_2.csv"
+    table = resources.files("stackelberg.data").joinpath("minneapolis_2021_ward_2.csv")
     return read_csv(table.read_text(encoding="utf-8"), Unranked.BELOW)

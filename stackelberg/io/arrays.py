@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from stackelberg.evidence import Ballots, Counts, Unranked
-from stackelberg.io.common import check_evidence, check_names, rankings_of, refusal, shown
+from stackelberg.io.common import check_evidence, check_names, rankings_of, refusal
 from stackelberg.io.records import unranked_from
 from stackelberg.preference import PreferenceMatrix
-from stackelberg.validation import Array, as_floats
+from stackelberg.validation import Array, as_floats, shown
 
 NAMES = ("labels", "probabilities", "wins", "ties", "weights", "ranks", "unranked")
 
@@ -68,7 +68,7 @@ def _loaded(data: bytes) -> Any:
     stream = io.BytesIO(data)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
+            warnings.simplefilter("ignore")  # NumPy remarks on headers that Python 2 wrote
             loaded = np.load(stream, allow_pickle=False)
             if not isinstance(loaded, np.ndarray):
                 return {name: loaded[name] for name in loaded.files}
@@ -93,16 +93,9 @@ def _labels(array: np.ndarray) -> tuple[str, ...]:
 def _ballots(arrays: dict[str, Array], labels: tuple[str, ...] | None, unranked: Unranked) -> Ballots:
     """Ballots from ``weights`` (ballots,) and ``ranks`` (ballots, n), ``inf`` where unranked."""
     ranks, weights = arrays["ranks"], as_floats(arrays["weights"], "weights")
-    if (
-        ranks.dtype.kind != "f"
-        or ranks.ndim != 2
-        or not (ranks >= 0).all()
-        or weights.shape != ranks.shape[:1]
-    ):
+    if ranks.dtype.kind != "f" or ranks.ndim != 2 or not (ranks >= 0).all() or weights.shape != ranks.shape[:1]:
         found = f"{ranks.dtype} of shape {ranks.shape} and weights of shape {weights.shape}"
-        raise refusal(
-            "ranks", found, "floats (ballots, n), 0 the best, inf where unranked, and weights (ballots,)"
-        )
+        raise refusal("ranks", found, "floats (ballots, n), 0 the best, inf where unranked, and weights (ballots,)")
     names = tuple(map(str, range(ranks.shape[1]))) if labels is None else labels
     if len(names) != ranks.shape[1]:
         raise refusal("ranks", f"shape {ranks.shape}", f"a column for each of the {len(names)} labels")
@@ -113,9 +106,7 @@ def _ballots(arrays: dict[str, Array], labels: tuple[str, ...] | None, unranked:
 def write_npy(P: PreferenceMatrix) -> bytes:
     """The bytes of ``.npy``, or a ``ValueError`` where P knows more than its probabilities."""
     if P.evidence is not None or P.labels != tuple(map(str, range(P.n))):
-        raise ValueError(
-            ".npy holds probabilities only, and P has labels or counts too. Save as .npz or .json."
-        )
+        raise ValueError(".npy holds probabilities only, and P has labels or counts too. Save as .npz or .json.")
     buffer = io.BytesIO()
     np.save(buffer, P.probabilities, allow_pickle=False)
     return buffer.getvalue()

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-import reprlib
 
 import numpy as np
 
 from stackelberg.evidence import Ballots, Counts, Unranked
 from stackelberg.preference import PreferenceMatrix
-from stackelberg.validation import COMPLEMENT_TOLERANCE, Array
+from stackelberg.validation import COMPLEMENT_TOLERANCE, Array, shown
 
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-SHORT = reprlib.Repr()  # bounded in depth too: JSON may be nested deeper than repr can go
-SHORT.maxstring, SHORT.maxlevel, SHORT.maxlist, SHORT.maxtuple = 60, 3, 4, 4
 Ranking = tuple[float, list[tuple[str, ...]]]
 """How many voters, and their groups of tied names, best first."""
 
@@ -26,15 +23,6 @@ def refusal(place: str, found: object, expected: str) -> ValueError:
     "line 3: found '12%', expected a number."
     """
     return ValueError(f"{place}: found {shown(found)}, expected {expected}.")
-
-
-def shown(content: object) -> str:
-    """``content`` as Python would write it, on one line and shortened.
-
-    >>> shown("a" * 100)
-    "'aaaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaaaaaaaaaaaaaaaaaaaaaaa'"
-    """
-    return SHORT.repr(content)
 
 
 def number(text: str, place: str) -> float:

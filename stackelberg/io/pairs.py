@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from stackelberg.evidence import Unranked
-from stackelberg.io.common import refusal, shown
+from stackelberg.io.common import check_names, refusal
 from stackelberg.io.records import parse
 from stackelberg.preference import PreferenceMatrix
+from stackelberg.validation import shown
 
 Outcome = tuple[int, str | None, str, str, float]
 """Line, context (or None), winner, loser, how often."""
@@ -55,6 +56,7 @@ def from_outcomes(outcomes: list[Outcome]) -> PreferenceMatrix:
     for line, _, winner, loser, count in outcomes:
         if not winner or not loser or winner == loser:
             raise refusal(f"line {line}", [winner, loser], "two different names, a winner and a loser")
+        check_names([winner, loser], f"line {line}")
         if count < 0:
             raise refusal(f"line {line}", count, "a count that is not negative")
     labels = list(dict.fromkeys(name for _, _, *pair, _ in outcomes for name in pair))
@@ -75,9 +77,7 @@ def _check_contexts(outcomes: list[Outcome], contexts: list[str | None], labels:
         return
     if None in contexts:
         line = next(line for line, context, *_ in outcomes if (context is None) != (contexts[0] is None))
-        raise ValueError(
-            f"line {line}: some rows have a prompt, others none. Expected one in every row, or none."
-        )
+        raise ValueError(f"line {line}: some rows have a prompt, others none. Expected one in every row, or none.")
     named: dict[str | None, set[str]] = {context: set() for context in contexts}
     last = {context: line for line, context, *_ in outcomes}
     for _, context, winner, loser, _ in outcomes:

@@ -12,16 +12,9 @@ import re
 import numpy as np
 
 from stackelberg.evidence import Counts, Unranked
-from stackelberg.io.common import (
-    Ranking,
-    check_names,
-    check_outer_blanks,
-    number,
-    refusal,
-    shown,
-    writable_rankings,
-)
+from stackelberg.io.common import Ranking, check_names, check_outer_blanks, number, refusal, writable_rankings
 from stackelberg.preference import PreferenceMatrix
+from stackelberg.validation import shown
 
 KINDS = {
     "soc": "strict, complete orders",
@@ -116,9 +109,7 @@ def _graph(data: list[Line], metadata: dict[str, str], names: tuple[str, ...]) -
             raise refusal(f"line {line}", content, "an edge 'source,destination,weight' such as '1,2,12.0'")
         edge, weight = (int(cells[0]) - 1, int(cells[1]) - 1), number(cells[2], f"line {line}")
         if weight < 0 or min(edge) < 0 or max(edge) >= len(names) or edge[0] == edge[1] or edge in wins:
-            expected = (
-                f"two different alternatives from 1 to {len(names)}, each edge once, no negative weight"
-            )
+            expected = f"two different alternatives from 1 to {len(names)}, each edge once, no negative weight"
             raise refusal(f"line {line}", content, expected)
         wins[edge] = weight
     _check_total(metadata, "NUMBER EDGES", len(wins))
@@ -133,9 +124,7 @@ def write_preflib(P: PreferenceMatrix, kind: str) -> str:
     check_outer_blanks(P.labels, f".{kind}")
     for label in P.labels:
         if "\n" in label or "\r" in label:
-            raise ValueError(
-                f"The label {shown(label)} has a line break, which .{kind} cannot hold. Save as .json."
-            )
+            raise ValueError(f"The label {shown(label)} has a line break, which .{kind} cannot hold. Save as .json.")
     lines, totals = _edges(P) if kind == "wmd" else _orders(P, kind)
     header = [
         *("FILE NAME: ", "TITLE: ", "DESCRIPTION: ", f"DATA TYPE: {kind}", "MODIFICATION TYPE: original"),
@@ -154,16 +143,12 @@ def _orders(P: PreferenceMatrix, kind: str) -> tuple[list[str], list[str]]:
         sizes = [len(group) for group in groups]
         fits = (kind[0] == "t" or max(sizes) == 1) and (kind[2] == "i" or sum(sizes) == P.n)
         if not fits or not count.is_integer():
-            raise ValueError(
-                f".{kind} holds {KINDS[kind]}, in whole numbers; P has others. Try .toi or .json."
-            )
+            raise ValueError(f".{kind} holds {KINDS[kind]}, in whole numbers; P has others. Try .toi or .json.")
         tied = [",".join(place[name] for name in group) for group in groups]
         order = ",".join(f"{{{names}}}" if "," in names else names for names in tied)
         voters[order] = voters.get(order, 0) + int(count)
     if sum(voters.values()) > 2**53:
-        raise ValueError(
-            f".{kind} would be read with rounded counts, there are so many voters. Save as .json."
-        )
+        raise ValueError(f".{kind} would be read with rounded counts, there are so many voters. Save as .json.")
     totals = [f"NUMBER VOTERS: {sum(voters.values())}", f"NUMBER UNIQUE ORDERS: {len(voters)}"]
     return [f"{count}: {order}" for order, count in voters.items()], totals
 

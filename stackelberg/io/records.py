@@ -21,9 +21,7 @@ def read_json(text: str, unranked: Unranked) -> PreferenceMatrix:
     if isinstance(value, list):
         return PreferenceMatrix(_numbers(value, "the array"))
     if not isinstance(value, dict):
-        raise refusal(
-            "line 1", value, "an object with probabilities, wins or ballots, or an array of numbers"
-        )
+        raise refusal("line 1", value, "an object with probabilities, wins or ballots, or an array of numbers")
     _check_keys(value)
     labels: Sequence[str] | None = _labels(value["labels"]) if "labels" in value else None
     evidence: Counts | Ballots | None = None

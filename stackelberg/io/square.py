@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stackelberg.io.common import number, shown
+from stackelberg.io.common import number
 from stackelberg.preference import PreferenceMatrix
-from stackelberg.validation import COMPLEMENT_TOLERANCE, Array
+from stackelberg.validation import COMPLEMENT_TOLERANCE, Array, shown
 
 
 def from_square(labels: tuple[str, ...], rows: list[tuple[int, list[str]]]) -> PreferenceMatrix:
@@ -80,9 +80,7 @@ def _first(faults: list[Fault], labels: tuple[str, ...], lines: list[int], value
     for mask, words in faults:
         if mask.any():
             i, j = np.argwhere(mask)[0].tolist()
-            return (
-                f"line {lines[i]}, {shown(labels[i])} over {shown(labels[j])} is {values[i, j]:.12g}, {words}"
-            )
+            return f"line {lines[i]}, {shown(labels[i])} over {shown(labels[j])} is {values[i, j]:.12g}, {words}"
     return ""
 
 

@@ -9,18 +9,11 @@ from collections.abc import Callable
 import numpy as np
 
 from stackelberg.evidence import Ballots, Unranked
-from stackelberg.io.common import (
-    Ranking,
-    check_names,
-    check_outer_blanks,
-    number,
-    refusal,
-    shown,
-    writable_rankings,
-)
+from stackelberg.io.common import Ranking, check_names, check_outer_blanks, number, refusal, writable_rankings
 from stackelberg.io.pairs import Outcome, from_outcomes
 from stackelberg.io.square import from_square
 from stackelberg.preference import PreferenceMatrix
+from stackelberg.validation import shown
 
 Row = tuple[int, list[str]]
 """The line that a row ends on, and its cells, without outer blanks."""
@@ -92,11 +85,10 @@ def _square(rows: list[Row]) -> PreferenceMatrix:
         raise refusal(f"line {line}", header[0], expected)
     labels = check_names(header[1:], f"line {line}")
     by_name: dict[str, Row] = {}
+    known = set(labels)
     for line, (name, *cells) in body:
-        if name not in labels or name in by_name:
-            expected = (
-                "one row for each label of the header (or a header 'winner,loser,count', or 'count,ranking')"
-            )
+        if name not in known or name in by_name:
+            expected = "one row for each label of the header (or a header 'winner,loser,count', or 'count,ranking')"
             raise refusal(f"line {line}", name, expected)
         by_name[name] = (line, cells)
     missing = [name for name in labels if name not in by_name]
@@ -152,14 +144,10 @@ def plain(value: float) -> str:
 def _written(cells: list[list[str]], labels: tuple[str, ...]) -> str:
     longest = max(len(cell) for row in cells for cell in row)
     if longest > csv.field_size_limit():
-        raise ValueError(
-            f"A CSV cell of {longest} characters is more than readers take. Save as .json or .npz."
-        )
+        raise ValueError(f"A CSV cell of {longest} characters is more than readers take. Save as .json or .npz.")
     # csv quotes "\n" by itself, but not "\r" where lines end in "\n"
     everything = any("\r" in label for label in labels)
     buffer = io.StringIO(newline="")
-    writer = csv.writer(
-        buffer, lineterminator="\n", quoting=csv.QUOTE_ALL if everything else csv.QUOTE_MINIMAL
-    )
+    writer = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL if everything else csv.QUOTE_MINIMAL)
     writer.writerows(cells)
     return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Tables that come with the package; :func:`stackelberg.io.minneapolis` reads one of them."""
