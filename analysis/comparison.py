@@ -89,9 +89,7 @@ class Comparison:
         for row in self.rows:
             if row.concept == concept:
                 return row
-        raise ValueError(
-            f"There is no row {concept!r}. The rows are: {', '.join(row.concept for row in self.rows)}."
-        )
+        raise ValueError(f"There is no row {concept!r}. The rows are: {', '.join(row.concept for row in self.rows)}.")
 
     def as_dict(self) -> dict[str, Any]:
         """The comparison as plain lists and numbers, in the stable form that ``compare --json`` prints."""

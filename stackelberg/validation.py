@@ -27,6 +27,11 @@ def shown(value: object) -> str:
 
 def as_floats(values: ArrayLike, name: str) -> Array:
     """A float64 copy of ``values``, or a ``ValueError`` that names the array and the first bad cell."""
+    if hasattr(values, "columns") and hasattr(values, "to_numpy"):
+        raise ValueError(
+            f"{name} is a data frame, whose labels would be lost. "
+            "Pass frame.to_numpy() and labels=list(frame.columns), rows and columns in the same order."
+        )
     try:
         raw = np.asarray(values)
         if np.iscomplexobj(raw) or raw.dtype.kind in "mMSTUV":

@@ -338,7 +338,7 @@ def test_margins_many_orders_of_magnitude_apart() -> None:
 
 def test_a_batch_of_every_kind_of_game_is_the_games_one_by_one() -> None:
     random = np.random.default_rng(4)
-    margins = np.stack([skew(random.integers(-k % 4, 1 + k % 4, (7, 7)) / 7.0) for k in range(60)])
+    margins = np.stack([skew(random.integers(-1 - k % 4, 2 + k % 4, (7, 7)) / 12.0) for k in range(60)])
     margins[5], margins[50] = 0, 1e-9 * margins[50]
     reference = random.dirichlet(np.ones(7), 60)
     together = maximal_lottery(margins, reference)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +15,7 @@ from analysis.drawing.labels import bent, place_labels, ring_labels, spread_out
 from analysis.drawing.ring import seats
 from analysis.drawing.save import Drawing
 from analysis.drawing.sheet import MARGIN, Sheet, sheet
-from analysis.drawing.style import BLACK, BLUE, GREY, INK, ORANGE, PALE, SMALL, styled, text_width
+from analysis.drawing.style import BLACK, BLUE, GREY, INK, ORANGE, PALE, SMALL, shortened, styled
 from analysis.resampling import whole_number
 from stackelberg.refinement import Refinement
 from stackelberg.validation import Array
@@ -83,8 +83,7 @@ def _walk(solution: sb.StackelbergSolution, rounds: int, nash: sb.NashSolution |
     if game.preference.contexts is not None:
         raise ValueError(f"This solution has {game.preference.contexts} contexts, and a chain is of one.")
     if nash is None:
-        reference = cast(Any, np.broadcast_to(game.leader_reference, game.shape)[0])
-        nash = cast(sb.NashSolution, sb.solve(sb.NashGame(game.preference, game.tau_leader, reference)))
+        nash = sb.solve(sb.NashGame(game.preference, game.tau_leader, game.leader_reference[0]))
     refinement, follower = solution.refine(rounds), solution.follower
     reached = refinement.reached[-1]
     shown = {int(i) for i in np.argsort(-reached, kind="stable")[:MOST] if reached[i] >= 0.01}
@@ -133,12 +132,12 @@ def _ending(solution: sb.StackelbergSolution) -> str:
         return f"It ends in one of {len(entered)} groups that it never leaves."
     members, period = chain.classes[entered[0]], chain.periods[entered[0]]
     if len(members) == 1:
-        return f"It ends at {labels[members[0]]}."
+        return f"It ends at {shortened(labels[members[0]])}."
     if period == len(members) <= 6:
         step, ring = solution.follower, [int(max(members, key=lambda i: solution.leader[i]))]
         while len(ring) < len(members):
             ring.append(int(np.argmax(step[ring[-1]])))
-        return f"It ends up walking round: {' → '.join(labels[i] for i in [*ring, ring[0]])}."
+        return f"It ends up walking round: {' → '.join(shortened(labels[i]) for i in [*ring, ring[0]])}."
     return f"In the long run it goes on among {len(members)} actions" + (f", period {period}." if period > 1 else ".")
 
 
@@ -158,7 +157,9 @@ def _draw_graph(board: Axes, walk: Walk, centre: Array, dots: dict[int, float]) 
         texts = [f"{walk.follower[i, j]:.2f}" for i, j in moves]
         place_labels(board, curves, texts, [{"color": INK}] * len(moves), list(places.values()))
     for i, spot in places.items():
-        board.add_patch(Circle(spot, dots[i], facecolor=BLACK if walk.start[i] > 0 else "white", zorder=4, edgecolor=BLACK))
+        board.add_patch(
+            Circle(spot, dots[i], facecolor=BLACK if walk.start[i] > 0 else "white", zorder=4, edgecolor=BLACK)
+        )
         if dots[i] > 0.17:
             board.text(*spot, f"{walk.start[i]:.2f}", color="white", size=SMALL, ha="center", va="center", zorder=5)
 
@@ -179,9 +180,7 @@ def _draw_arc(
     feet = foot + 0.55 * dots[0] * across, foot - 0.55 * dots[0] * across
     width = float(np.hypot(*(feet[0] - feet[1])))
     bend = -2 * 0.24 / width
-    board.add_patch(
-        FancyArrowPatch(*feet, connectionstyle=f"arc3,rad={bend}", shrinkA=0, shrinkB=0, **look)
-    )
+    board.add_patch(FancyArrowPatch(*feet, connectionstyle=f"arc3,rad={bend}", shrinkA=0, shrinkB=0, **look))
 
 
 def _draw_rounds(page: Sheet, walk: Walk, left: float, body: float) -> None:

@@ -103,26 +103,29 @@ def _draw_bars(axes: Axes, column: Column, names: Sequence[str], number: int) ->
         return
     look, rows = look_of(column.name), np.arange(number)
     axes.barh(rows, column.values, height=0.56, color=look.colour, zorder=2)
-    whiskers = column.low is not None and column.high is not None
-    if whiskers:
+    if column.low is not None and column.high is not None:
         axes.hlines(rows, column.low, column.high, color=INK, linewidth=1.2, zorder=3, clip_on=False)
         ends = np.concatenate([column.low, column.high])
         axes.plot(ends, np.tile(rows, 2), "|", color=INK, markersize=5, zorder=3, clip_on=False)
     if column.rings is not None:
+        seen = column.rings > 0
         look_ring = {"markerfacecolor": "white", "markeredgecolor": INK, "markersize": 5.5, "clip_on": False}
-        axes.plot(column.rings, rows, "o", zorder=4, **look_ring)
-    _write_values(axes, column, whiskers)
+        axes.plot(column.rings[seen], rows[seen], "o", zorder=4, **look_ring)
+    for row in range(number):
+        _write_value(axes, column, row)
 
 
-def _write_values(axes: Axes, column: Column, whiskers: bool) -> None:
-    """The number behind each bar; on it, in white, where there is no room behind."""
-    for row, value in enumerate(column.values if column.values is not None else []):
-        reach = max(value, column.high[row] if whiskers and column.high is not None else 0.0)
-        reach = max(reach, column.rings[row] if column.rings is not None else 0.0)
-        text = f"{value:.2f}" if value >= LEAST else "0"
-        if reach <= 0.68:
-            ink = INK if value >= LEAST else GREY
-            axes.text(reach + 0.06, row, text, size=SMALL, color=ink, va="center", zorder=5)
-        else:
-            patch = {"facecolor": "white", "edgecolor": FAINT, "pad": 1.2, "alpha": 0.95}
-            axes.text(0.1, row, text, size=SMALL, color=INK, va="center", bbox=patch, zorder=5)
+def _write_value(axes: Axes, column: Column, row: int) -> None:
+    """The number behind a bar and its whisker; on the bar where there is no room behind."""
+    value = 0.0 if column.values is None else float(column.values[row])
+    end = value if column.high is None else float(column.high[row])
+    ring = 0.0 if column.rings is None else float(column.rings[row])
+    text = f"{value:.2f}" if value >= LEAST else "0"
+    places = [end, max(end, ring)] if ring < end + 0.02 or ring > end + 0.42 else [max(end, ring)]
+    free = [place for place in places if place <= 0.68]
+    if free:
+        ink = INK if value >= LEAST else GREY
+        axes.text(free[0] + 0.06, row, text, size=SMALL, color=ink, va="center", zorder=5)
+        return
+    patch = {"facecolor": "white", "edgecolor": FAINT, "pad": 1.2, "alpha": 0.95}
+    axes.text(0.1, row, text, size=SMALL, color=INK, va="center", bbox=patch, zorder=5)

@@ -70,9 +70,7 @@ def policy_rows(solution: sb.Solution) -> tuple[Row, ...]:
     raise ValueError(f"There is no picture of a {type(solution).__name__}. Pass what sb.solve returns.")
 
 
-def _drawn(
-    name: str, rows: Sequence[Row], labels: tuple[str, ...], borda: Array, title: str, note: str
-) -> Drawing:
+def _drawn(name: str, rows: Sequence[Row], labels: tuple[str, ...], borda: Array, title: str, note: str) -> Drawing:
     facts = FACTS if any(row.win_rate_over_leader is not None for row in rows) else FACTS[:3]
     columns = [
         Column(name=row.concept, values=row.policy, facts=_facts(row, len(facts)), missing="no finite fit")

@@ -41,9 +41,7 @@ class Drawing:
 
 
 @styled
-def save(
-    drawing: Drawing, directory: str | os.PathLike[str], *, command: str, seed: int | None = None
-) -> list[Path]:
+def save(drawing: Drawing, directory: str | os.PathLike[str], *, command: str, seed: int | None = None) -> list[Path]:
     """Write ``name.svg``, ``name.png``, ``name.csv`` (the data) and ``name.provenance.json``.
 
     All but the time in the provenance are the same, byte by byte, whenever the same versions draw the same

@@ -13,7 +13,7 @@ from analysis.drawing.style import styled
 from analysis.sensitivity import Sensitivity, Spread
 from stackelberg.validation import Array
 
-FACTS = ("mean distance from", "the uniform answer", "left-out pairs that", "change the winner")
+FACTS = ("mean distance", "its 95 % interval", "pairs that matter")
 
 
 @styled
@@ -55,9 +55,9 @@ def _of(array: Array | None, shown: list[int]) -> Array | None:
 def _column(found: Sensitivity, spread: Spread) -> Column:
     """One concept's bars: whiskers and rings only where it depends on the sampling at all."""
     if spread.distance is None:
-        return Column(name=spread.concept, values=None, facts=("",) * 4, missing="no finite fit")
+        return Column(name=spread.concept, values=None, facts=("",) * 3, missing="no finite fit")
     if not spread.depends:
-        return Column(name=spread.concept, values=spread.frequency, facts=("0 exactly", "", "none", ""))
+        return Column(name=spread.concept, values=spread.frequency, facts=("0 exactly", "", "none"))
     changed, fitted = changes(found, spread.concept)
     facts = (f"{spread.distance:.3f}", f"[{spread.distance_low:.3f}, {spread.distance_high:.3f}]")
     return Column(
@@ -66,7 +66,7 @@ def _column(found: Sensitivity, spread: Spread) -> Column:
         low=spread.low,
         high=spread.high,
         rings=found.left_out_shares(spread.concept),
-        facts=(*facts, f"{changed} of {fitted}", ""),
+        facts=(*facts, f"{changed} of {fitted}"),
     )
 
 
@@ -82,7 +82,8 @@ def _words(found: Sensitivity, shown: int) -> tuple[str, str, str]:
     title = f"Who wins, if other pairs are shown to the annotators? (τ = {found.comparison.tau:g})"
     subtitle = f"Bars: how often an action is the likeliest over {found.draws:,} random pair samplings, with 95 % "
     subtitle += "intervals. Rings: over samplings that leave out one pair. NLHF and SLHF see no sampling."
-    notes = ["Distance: total variation (0 to 1), with the 95 % interval of its mean."]
+    notes = ["Distance: total variation (0 to 1) to the policy under uniform sampling."]
+    notes.append("Pairs that matter: those that change the winner when they are left out.")
     disconnected = sum(row.reason is not None for row in found.left_out)
     if disconnected:
         notes.append(f"Without a finite RLHF fit: {disconnected} of {len(found.left_out)} left-out pairs.")

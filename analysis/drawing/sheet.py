@@ -33,9 +33,7 @@ class Sheet:
     def axes(self, left: float, bottom: float, width: float, height: float) -> Axes:
         """Axes in the body, placed in inches from its lower left corner."""
         across, up = self.figure.get_size_inches()
-        return self.figure.add_axes(
-            (left / across, (bottom + self.floor) / up, width / across, height / up)
-        )
+        return self.figure.add_axes((left / across, (bottom + self.floor) / up, width / across, height / up))
 
     def drawing_board(self) -> Axes:
         """Axes without frame over the whole body, on which one unit is one inch."""

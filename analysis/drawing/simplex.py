@@ -11,7 +11,8 @@ from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 from numpy.typing import ArrayLike
 
 import stackelberg as sb
-from analysis.comparison import FOLLOWER, LEADER, compare
+from analysis.comparison import FOLLOWER, LEADER, Row, compare
+from analysis.drawing.comparison import policy_rows
 from analysis.drawing.marks import draw_marks, mark, set_apart
 from analysis.drawing.save import Drawing
 from analysis.drawing.sheet import MARGIN, sheet
@@ -29,7 +30,7 @@ TINTS = (("#DCEBF5", "////"), ("#FBEFD2", "...."), ("#E4F2EC", "\\\\\\\\"))
 @styled
 def draw_simplex(
     P: sb.PreferenceMatrix,
-    points: Mapping[str, ArrayLike] | None = None,
+    solutions: Mapping[str, ArrayLike] | Sequence[sb.Solution] | None = None,
     *,
     tau: float = 0.1,
     actions: Sequence[str] | None = None,
@@ -39,8 +40,9 @@ def draw_simplex(
 
     Args:
         P: preferences over three actions, or more with three of them named in ``actions``.
-        points: policies (3,) by the name of their concept; by default those of :func:`analysis.comparison.compare`.
-        tau: KL coefficient of the games, where ``points`` are not given.
+        solutions: what ``sb.solve`` returned, or policies (3,) by the name of their concept; by default those
+            of :func:`analysis.comparison.compare`.
+        tau: KL coefficient of the games, where no solutions are given.
         actions: three labels: P is restricted to them, as if there were no others.
         context: which context, where there are several.
 
@@ -53,14 +55,13 @@ def draw_simplex(
         ([0.5, 0.2, 0.3], 'NLHF')
     """
     P = restricted_to(one_context(P, context), actions)
-    found = points or {row.concept: row.policy for row in compare(P, tau=tau).rows if row.policy is not None}
-    policies = {name: check_shape(check_distribution(x, name), (3,), name) for name, x in found.items()}
+    policies = _policies(compare(P, tau=tau).rows if solutions is None else solutions)
     regions = best_reply_regions(P)
     corner = np.array([MARGIN + 0.7, 0.6])
     spots = dict(zip(policies, corner + SIDE * on_paper(np.array(list(policies.values()))), strict=True))
     ends = corner + SIDE * CORNERS
     places = set_apart(spots, ends.mean(axis=0), list(ends + [[0, -0.22], [0, -0.22], [0, 0.22]]))
-    page = sheet(corner[0] + SIDE + 3.0, 0.866 * SIDE + 1.1, *_words(P, tau if points is None else None, actions))
+    page = sheet(corner[0] + SIDE + 3.0, 0.866 * SIDE + 1.1, *_words(P, tau if solutions is None else None, actions))
     board = page.drawing_board()
     unnamed = _draw_regions(board, P, regions, corner, np.array([*spots.values(), *places.values()]))
     _draw_corners(board, P.labels, corner)
@@ -83,6 +84,16 @@ def restricted_to(P: sb.PreferenceMatrix, actions: Sequence[str] | None) -> sb.P
         raise ValueError(f"actions must name three actions of P, but {wrong}.")
     order = [P.labels.index(name) for name in actions]
     return sb.PreferenceMatrix(P.probabilities[np.ix_(order, order)], tuple(actions))
+
+
+def _policies(found: Mapping[str, ArrayLike] | Sequence[sb.Solution | Row]) -> dict[str, Array]:
+    """Policies over three actions by the name of their concept, checked."""
+    if not isinstance(found, Mapping):
+        rows = [row for one in found for row in ((one,) if isinstance(one, Row) else policy_rows(one))]
+        found = {row.concept: row.policy for row in rows if row.policy is not None}
+    if not found:
+        raise ValueError("There are no solutions to draw. Leave solutions out to have P solved.")
+    return {name: check_shape(check_distribution(x, name), (3,), name) for name, x in found.items()}
 
 
 def _words(P: sb.PreferenceMatrix, tau: float | None, actions: Sequence[str] | None) -> tuple[str, str, str]:
@@ -163,9 +174,7 @@ def _draw_legend(
         write(f"best reply {name}", SMALL, 0.06)
 
 
-def _rows(
-    P: sb.PreferenceMatrix, policies: Mapping[str, Array], regions: list[Region]
-) -> tuple[tuple[Any, ...], ...]:
+def _rows(P: sb.PreferenceMatrix, policies: Mapping[str, Array], regions: list[Region]) -> tuple[tuple[Any, ...], ...]:
     rows = [("solution", name, *policy.tolist()) for name, policy in policies.items()]
     for region in regions:
         names = " or ".join(P.labels[y] for y in region.actions)

@@ -14,7 +14,7 @@ from analysis.drawing.labels import place_labels, ring_labels, straight
 from analysis.drawing.ring import cycle_through, seats
 from analysis.drawing.save import Drawing
 from analysis.drawing.sheet import sheet
-from analysis.drawing.style import BLUE, GREY, INK, PALE, SMALL, decimals, styled
+from analysis.drawing.style import BLUE, GREY, INK, PALE, SMALL, decimals, shortened, styled
 from analysis.scoring import names
 from analysis.tournament import Mask, majority, one_context, smith_set
 from stackelberg.validation import Array
@@ -131,14 +131,16 @@ def _found(P: sb.PreferenceMatrix, cast: Cast) -> str:
     members = names(P.labels, cast.smith)
     if len(members) == 1:
         beaten = "the only one there is" if P.n == 1 else "who beats everyone else"
-        return f"Condorcet winner (filled): {members[0]}, {beaten}."
+        return f"Condorcet winner (filled): {shortened(members[0], 60)}, {beaten}."
     if len(members) == P.n:
         found = f"No Condorcet winner. Smith set (filled): all {P.n}; no smaller group beats everyone outside it."
     else:
         found = f"No Condorcet winner. Smith set (filled): the smallest group, {len(members)} of {P.n}, that beats "
         found += "everyone outside it."
     number = len(cast.ring)
-    return found + (f" Bold: a cycle through {'all' if number == len(members) else number} of its members." if number else "")
+    return found + (
+        f" Bold: a cycle through {'all' if number == len(members) else number} of its members." if number else ""
+    )
 
 
 def _draw_arrows(board: Axes, P: sb.PreferenceMatrix, cast: Cast, places: dict[int, Any], dot: float) -> None:

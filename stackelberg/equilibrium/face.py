@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 from stackelberg.errors import CertificateError
 from stackelberg.validation import Array
 
-SINGULAR = 1e-12
+SINGULAR = 1e-13
 """A singular value of A_BB no larger than this times the largest one (or times max |A|) counts as zero."""
 
 FIRST_BARRIER, LAST_BARRIER = 0.1, 1e-22
 """μ along the way to the closest equilibrium. An inequality that touches without pressing costs √μ in accuracy."""
+
+THIN = 1e-12
+"""A face counts as flat where the centre is closer than this to an inequality, and a probability or a gain as
+constant where it varies by less."""
 
 STEPS = 200
 """Newton steps to the closest equilibrium before giving up; 10 to 50 are usual."""
@@ -84,9 +88,9 @@ def closest(face: Face, reference: Array) -> Array:
     Raises:
         CertificateError: the conditions of optimality were not reached.
     """
-    if face.dimension == 0:
-        return face.centre
     problem = _Projection.onto(face, reference)
+    if not problem.directions.size:
+        return face.centre
     iterate, barrier = problem.start(), FIRST_BARRIER
     residual = np.inf
     with np.errstate(all="ignore"):  # what is not a number never passes the test below
@@ -96,7 +100,7 @@ def closest(face: Face, reference: Array) -> Array:
             unequal = np.abs(iterate.values * iterate.prices - barrier).max()
             if max(residual - 1e-13, unequal) <= 10 * barrier:
                 if barrier == LAST_BARRIER:
-                    return np.asarray(face.centre + face.directions @ iterate.place)
+                    return np.asarray(face.centre + problem.directions @ iterate.place)
                 barrier = max(min(0.2 * barrier, barrier**1.5), LAST_BARRIER)
             iterate = problem.advance(iterate, force, barrier)
     raise CertificateError(
@@ -127,18 +131,33 @@ class _Projection:
     the way to 0, x included, are held back by their barrier until its weight μ has gone.
     """
 
+    directions: Array  # (m, dimension), those of the face along which there is room
     rows: Array  # (p, dimension)
     first: Array  # (p,)
-    log_reference: Array  # (m,)
+    log_reference: Array  # (m,), less the actions whose probability cannot change
 
     @classmethod
     def onto(cls, face: Face, reference: Array) -> _Projection:
-        """The problem on a face; inequalities that no policy can reach are left out."""
-        rows, values = -face.bounds @ face.directions, -face.bounds @ face.centre
+        """The problem on a face, without inequalities out of reach and directions without room.
+
+        About its analytic centre a face is no wider than p times the distance to any inequality.
+        """
+        rows = np.vstack([face.directions, -face.bounds @ face.directions])
+        first = np.concatenate([face.centre, -face.bounds @ face.centre])
         size = np.linalg.norm(rows, axis=-1)
-        near = values < 2 * size  # two policies are at most √2 apart
-        rows, values = rows[near] / size[near, None], values[near] / size[near]
-        return cls(np.vstack([face.directions, rows]), np.concatenate([face.centre, values]), np.log(reference))
+        varies = size > THIN
+        thin = varies & (first < THIN * size)
+        _, values, turned = np.linalg.svd(rows[thin] / size[thin, None])
+        free = turned[np.count_nonzero(values > 1e-6) :].T
+        m, kept = len(reference), varies & ~thin
+        played, reached = kept[:m], kept[m:] & (first[m:] < 2 * size[m:])  # two policies are at most √2 apart
+        scaled = rows[m:][reached] / size[m:][reached, None]
+        return cls(
+            face.directions @ free,
+            np.vstack([face.directions[played], scaled]) @ free,
+            np.concatenate([face.centre[played], first[m:][reached] / size[m:][reached]]),
+            np.log(reference[played]),
+        )
 
     def start(self) -> _Iterate:
         return _Iterate(np.zeros(self.rows.shape[1]), self.first, FIRST_BARRIER / self.first)
@@ -186,10 +205,11 @@ def _newton(rows: Array, force: Array, stiffness: Array, pull: Array) -> tuple[A
     """
     p, k = rows.shape
     soft = 1 / (1 + stiffness)
+    touch = 1e-14 * np.linalg.norm(rows, axis=-1) / (1 + np.abs(force).max())
     matrix = np.zeros((k + p, k + p))
     matrix[:k, k:] = rows.T
     matrix[k:, :k] = rows * (stiffness * soft)[:, None]
-    matrix[range(k, k + p), range(k, k + p)] = -soft - 3e-14 / (1 + np.abs(force).max())
+    matrix[range(k, k + p), range(k, k + p)] = -soft - touch
     try:
         solution = np.linalg.solve(matrix, np.concatenate([-rows.T @ force, pull * soft]))
     except np.linalg.LinAlgError:
