@@ -128,11 +128,11 @@ def compare(
         >>> table = compare(sb.PreferenceMatrix.condorcet([0.4, 0.35, 0.25]), tau=0)
         >>> for row in table.rows:
         ...     print(f"{row.concept:14} {row.policy.round(2)} worst case {row.worst_case:.2f}")
-        RLHF           [1. 0. 0.] worst case 0.50
-        Borda          [1. 0. 0.] worst case 0.50
-        NLHF           [0.6 0.  0.4] worst case 0.50
-        SLHF Leader    [1. 0. 0.] worst case 0.50
-        SLHF Follower  [0.5 0.  0.5] worst case 0.40
+        RLHF           [0. 1. 0.] worst case 0.35
+        Borda          [0. 1. 0.] worst case 0.35
+        NLHF           [0.5 0.2 0.3] worst case 0.50
+        SLHF Leader    [1. 0. 0.] worst case 0.40
+        SLHF Follower  [0. 0. 1.] worst case 0.25
     """
     P = one_context(P, context)
     mu = None if sampling is None else check_shape(as_floats(sampling, "sampling"), (P.n, P.n), "sampling")
@@ -192,7 +192,7 @@ def measured(
         policy=policy,
         modes=names(P.labels, modes),
         worst_case=sb.worst_case_win_rate(P, policy),
-        exploitability=sb.exploitability(sb.NashGame(P, tau=0), policy),  # type: ignore[arg-type]
+        exploitability=sb.exploitability(sb.NashGame(P, tau=0), policy),
         entropy=float(sb.entropy(policy)),
         win_rate_over_leader=over_leader,
     )

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Circle, FancyArrowPatch
+from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
 import stackelberg as sb
 from analysis.drawing.labels import bent, place_labels, ring_labels, spread_out
-from analysis.drawing.ring import seats
 from analysis.drawing.save import Drawing
-from analysis.drawing.sheet import MARGIN, Sheet, sheet
-from analysis.drawing.style import BLACK, BLUE, GREY, INK, ORANGE, PALE, SMALL, shortened, styled
+from analysis.drawing.sheet import MARGIN, Sheet, arrow, sheet, write
+from analysis.drawing.style import BLACK, BLUE, INK, ORANGE, PALE, SMALL, styled
+from analysis.drawing.walk import LEAST, REPLIES, Walk, ending, walk_of
 from analysis.resampling import whole_number
-from stackelberg.refinement import Refinement
 from stackelberg.validation import Array
 
-MOST, REPLIES, LEAST = 10, 3, 0.05
-"""At most so many actions are drawn, so many replies of each, none less likely than this."""
 RADIUS, BEND = 1.45, 0.16
-
-
-@dataclass(frozen=True, eq=False)
-class Walk:
-    """What is drawn of a chain: the actions round the ring, and their likeliest replies."""
-
-    refinement: Refinement
-    follower: Array
-    actions: list[int]
-    angles: Array
-    arcs: list[tuple[int, int]]
-    independent: Array
-    distinct: Array
-
-    @property
-    def start(self) -> Array:
-        """(n,) the Leader's distribution."""
-        return np.asarray(self.refinement.distributions[0])
 
 
 @styled
@@ -61,7 +39,7 @@ def draw_refinement(
         >>> [row for row in drawing.rows if row[0] == "p(y_k ≻ y_1)"]
         [('p(y_k ≻ y_1)', 1, '', '', 0.5), ('p(y_k ≻ y_1)', 2, '', '', 1.0), ('p(y_k ≻ y_1)', 3, '', '', 0.0)]
     """
-    walk = _walk(solution, whole_number("rounds", rounds), nash)
+    walk = walk_of(solution, whole_number("rounds", rounds), nash)
     labels = solution.game.labels
     dots = _dots(walk)
     clear = np.array([dots[i] + (0.3 if (i, i) in walk.arcs else 0.08) for i in walk.actions])
@@ -78,38 +56,6 @@ def draw_refinement(
     return Drawing("refinement", page.figure, ("what", "round", "from", "to", "probability"), _rows(walk, labels))
 
 
-def _walk(solution: sb.StackelbergSolution, rounds: int, nash: sb.NashSolution | None) -> Walk:
-    game = solution.game
-    if game.preference.contexts is not None:
-        raise ValueError(f"This solution has {game.preference.contexts} contexts, and a chain is of one.")
-    if nash is None:
-        nash = sb.solve(sb.NashGame(game.preference, game.tau_leader, game.leader_reference[0]))
-    refinement, follower = solution.refine(rounds), solution.follower
-    reached = refinement.reached[-1]
-    shown = {int(i) for i in np.argsort(-reached, kind="stable")[:MOST] if reached[i] >= 0.01}
-    arcs = [
-        (i, int(j))
-        for i in sorted(shown)
-        for j in np.argsort(-follower[i], kind="stable")[:REPLIES]
-        if follower[i, j] >= LEAST and int(j) in shown
-    ]
-    order = _along(follower, refinement.distributions[0], shown)
-    actions, angles = seats(order, [])
-    baselines = (sb.independent_coverage(nash.policy, rounds), sb.distinct_coverage(nash.policy, rounds))
-    return Walk(refinement, follower, actions, angles, arcs, *baselines)
-
-
-def _along(follower: Array, start: Array, shown: set[int]) -> list[int]:
-    """The shown actions in the order of the likeliest walk, from the Leader's likeliest answer on."""
-    order: list[int] = []
-    weights = start
-    while len(order) < len(shown):
-        rest = sorted(shown - set(order))
-        order.append(max(rest, key=lambda i: (weights[i], start[i])))
-        weights = follower[order[-1]]
-    return order
-
-
 def _words(solution: sb.StackelbergSolution, walk: Walk) -> tuple[str, str, str]:
     """Title, subtitle and note."""
     subtitle = "The Leader answers, the Follower improves the answer, sees the result and improves it again. "
@@ -121,24 +67,7 @@ def _words(solution: sb.StackelbergSolution, walk: Walk) -> tuple[str, str, str]
         note += f" Not drawn: {left_out} actions seldom or never reached."
     leader, follower = float(solution.game.tau_leader[0]), float(solution.game.tau_follower[0])
     tau = f"τ = {leader:g}" if leader == follower else f"τ_L = {leader:g}, τ_F = {follower:g}"
-    return f"Refinement along the Follower's chain ({tau})", subtitle + _ending(solution), note
-
-
-def _ending(solution: sb.StackelbergSolution) -> str:
-    """Where endless refinement ends up, in words."""
-    chain, labels = sb.chain(solution.follower), solution.game.labels
-    entered = [k for k in range(len(chain.classes)) if solution.leader @ chain.absorption[:, k] > 1e-12]
-    if len(entered) > 1:
-        return f"It ends in one of {len(entered)} groups that it never leaves."
-    members, period = chain.classes[entered[0]], chain.periods[entered[0]]
-    if len(members) == 1:
-        return f"It ends at {shortened(labels[members[0]])}."
-    if period == len(members) <= 6:
-        step, ring = solution.follower, [int(max(members, key=lambda i: solution.leader[i]))]
-        while len(ring) < len(members):
-            ring.append(int(np.argmax(step[ring[-1]])))
-        return f"It ends up walking round: {' → '.join(shortened(labels[i]) for i in [*ring, ring[0]])}."
-    return f"In the long run it goes on among {len(members)} actions" + (f", period {period}." if period > 1 else ".")
+    return f"Refinement along the Follower's chain ({tau})", subtitle + ending(solution), note
 
 
 def _dots(walk: Walk) -> dict[int, float]:
@@ -161,7 +90,7 @@ def _draw_graph(board: Axes, walk: Walk, centre: Array, dots: dict[int, float]) 
             Circle(spot, dots[i], facecolor=BLACK if walk.start[i] > 0 else "white", zorder=4, edgecolor=BLACK)
         )
         if dots[i] > 0.17:
-            board.text(*spot, f"{walk.start[i]:.2f}", color="white", size=SMALL, ha="center", va="center", zorder=5)
+            write(board, spot, f"{walk.start[i]:.2f}", color="white", size=SMALL, ha="center", va="center", zorder=5)
 
 
 def _draw_arc(
@@ -169,10 +98,10 @@ def _draw_arc(
 ) -> None:
     """One reply: a bent arrow, or a loop outside the ring where the Follower keeps the answer."""
     look: dict[str, Any] = {"color": ORANGE, "linewidth": 0.6 + 3.6 * probability, "zorder": 2}
-    look |= {"arrowstyle": "-|>", "mutation_scale": 7 + 5 * probability}
+    look["mutation_scale"] = 7 + 5 * probability
     if start is not end:
         shrink = {"shrinkA": 72 * dots[0], "shrinkB": 72 * dots[1] + 1}
-        board.add_patch(FancyArrowPatch(start, end, connectionstyle=f"arc3,rad={BEND}", **shrink, **look))
+        arrow(board, start, end, connectionstyle=f"arc3,rad={BEND}", **shrink, **look)
         return
     out = (start - centre) / max(float(np.hypot(*(start - centre))), 1e-9)
     across = np.array([-out[1], out[0]])
@@ -180,7 +109,7 @@ def _draw_arc(
     feet = foot + 0.55 * dots[0] * across, foot - 0.55 * dots[0] * across
     width = float(np.hypot(*(feet[0] - feet[1])))
     bend = -2 * 0.24 / width
-    board.add_patch(FancyArrowPatch(*feet, connectionstyle=f"arc3,rad={bend}", shrinkA=0, shrinkB=0, **look))
+    arrow(board, *feet, connectionstyle=f"arc3,rad={bend}", shrinkA=0, shrinkB=0, **look)
 
 
 def _draw_rounds(page: Sheet, walk: Walk, left: float, body: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -109,7 +110,12 @@ def _draw_bars(axes: Axes, column: Column, names: Sequence[str], number: int) ->
         axes.plot(ends, np.tile(rows, 2), "|", color=INK, markersize=5, zorder=3, clip_on=False)
     if column.rings is not None:
         seen = column.rings > 0
-        look_ring = {"markerfacecolor": "white", "markeredgecolor": INK, "markersize": 5.5, "clip_on": False}
+        look_ring: dict[str, Any] = {
+            "markerfacecolor": "white",
+            "markeredgecolor": INK,
+            "markersize": 5.5,
+            "clip_on": False,
+        }
         axes.plot(column.rings[seen], rows[seen], "o", zorder=4, **look_ring)
     for row in range(number):
         _write_value(axes, column, row)

@@ -9,6 +9,7 @@ import numpy as np
 
 import stackelberg as sb
 from analysis.tournament import one_context
+from stackelberg.game import Game
 
 KEPT = ("preference", "context_weights")
 
@@ -40,7 +41,7 @@ def of_context(solution: sb.Solution, context: int | None) -> Any:
     return replace(solution, **parts)
 
 
-def _game_arguments(game: sb.Game, context: int) -> dict[str, Any]:
+def _game_arguments(game: Game, context: int) -> dict[str, Any]:
     """τ, references and sampling of one context (they are stored with a context axis of 1 or all)."""
     arguments = {}
     for field in fields(game):

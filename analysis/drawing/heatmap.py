@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -64,7 +65,7 @@ def draw_heatmap(P: sb.PreferenceMatrix, *, context: int | None = None) -> Drawi
     page, grid = _page(P, labels, members)
     image = _cells(grid, p, preference_colours())
     if members < size:
-        frame = {"fill": False, "edgecolor": INK, "linewidth": 1.8, "clip_on": False, "zorder": 5}
+        frame: dict[str, Any] = {"fill": False, "edgecolor": INK, "linewidth": 1.8, "clip_on": False, "zorder": 5}
         grid.add_patch(Rectangle((-0.5, -0.5), members, members, **frame))
     _scale(page, grid, image)
     rows = tuple((labels[i], labels[j], float(p[i, j])) for i in range(size) for j in range(size))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from analysis.drawing.sheet import write
 from analysis.drawing.style import SMALL, TEXT, line_height, text_width, wrapped
 from stackelberg.validation import Array
 
@@ -33,7 +34,7 @@ class Rim:
         """Write the labels about ``centre``."""
         for text, angle, radius in zip(self.texts, self.angles, self.radii, strict=True):
             spot = centre + radius * np.array([np.cos(angle), np.sin(angle)])
-            board.text(*spot, text, size=self.size, linespacing=1.25, zorder=6, **_stance(angle, len(self.texts)))
+            write(board, spot, text, size=self.size, zorder=6, **_stance(angle, len(self.texts)))
 
 
 def ring_labels(labels: Sequence[str], angles: Array, inner: float, clear: Array) -> Rim:
@@ -70,8 +71,8 @@ def _corners(text: str, angle: float, radius: float, size: float, many: bool) ->
     stance = _stance(angle, 1)
     left = {"left": 0.0, "center": wide / 2, "right": wide}[stance["ha"]]
     below = {"bottom": 0.0, "center": high / 2, "top": high}[stance["va"]]
-    low = radius * out - [left, below]
-    return np.array([low, low + [wide, high]])
+    low = radius * out - np.array([left, below])
+    return np.array([low, low + np.array([wide, high])])
 
 
 def place_labels(
@@ -100,7 +101,7 @@ def place_labels(
         best = spots[np.argmax(_room(spots, taken, others) - 0.1 * np.abs(t[inside] - 0.5))]
         taken.append(best)
         patch = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-        board.text(*best, texts[k], size=SMALL, ha="center", va="center", bbox=patch, zorder=5, **looks[k])
+        write(board, best, texts[k], size=SMALL, ha="center", va="center", bbox=patch, zorder=5, **looks[k])
 
 
 def _room(spots: Array, taken: Sequence[Array], others: Array) -> Array:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 
 from analysis.drawing.style import GREY, INK, SMALL, TEXT, TITLE, line_height, wrapped
+from stackelberg.validation import Array
 
 MARGIN = 0.2
 """Inches left free on every side."""
@@ -64,7 +67,7 @@ def sheet(width: float, body: float, title: str, subtitle: str = "", note: str =
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     left, top = MARGIN / width, 1 - MARGIN / height
-    spacing = {"linespacing": 1.25, "ha": "left"}
+    spacing: dict[str, Any] = {"linespacing": 1.25, "ha": "left"}
     figure.text(left, top, heading, size=TITLE, weight="bold", color=INK, va="top", **spacing)
     if below:
         drop = (_height(heading, TITLE) + 0.06) / height
@@ -72,6 +75,17 @@ def sheet(width: float, body: float, title: str, subtitle: str = "", note: str =
     if small:
         figure.text(left, MARGIN / height, small, size=SMALL, color=GREY, va="bottom", **spacing)
     return Sheet(figure, width, body, MARGIN + foot)
+
+
+def write(axes: Axes, spot: Array, text: str, **look: Any) -> None:
+    """Write a text at a spot (2,)."""
+    axes.text(float(spot[0]), float(spot[1]), text, **({"linespacing": 1.25} | look))
+
+
+def arrow(axes: Axes, start: Array, end: Array, **look: Any) -> None:
+    """Draw an arrow from one spot (2,) to another; shrinkA and shrinkB are in points."""
+    ends = ((float(spot[0]), float(spot[1])) for spot in (start, end))
+    axes.add_patch(FancyArrowPatch(*ends, **({"arrowstyle": "-|>"} | look)))
 
 
 def _height(text: str, size: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
+from matplotlib.patches import Polygon, Rectangle
 from numpy.typing import ArrayLike
 
 import stackelberg as sb
@@ -15,7 +15,7 @@ from analysis.comparison import FOLLOWER, LEADER, Row, compare
 from analysis.drawing.comparison import policy_rows
 from analysis.drawing.marks import draw_marks, mark, set_apart
 from analysis.drawing.save import Drawing
-from analysis.drawing.sheet import MARGIN, sheet
+from analysis.drawing.sheet import MARGIN, arrow, sheet, write
 from analysis.drawing.style import GREY, INK, PALE, SMALL, TEXT, line_height, styled, text_width, wrapped
 from analysis.drawing.triangle import CORNERS, Region, best_reply_regions, on_paper, roomiest
 from analysis.tournament import one_context
@@ -23,6 +23,8 @@ from stackelberg.validation import Array, check_distribution, check_shape
 
 SIDE = 3.7
 """Side of the triangle, in inches."""
+BEYOND = np.array([[0.0, -0.22], [0.0, -0.22], [0.0, 0.22]])
+"""From the corners to their names, in inches."""
 TINTS = (("#DCEBF5", "////"), ("#FBEFD2", "...."), ("#E4F2EC", "\\\\\\\\"))
 """Colour and hatch of the regions."""
 
@@ -60,7 +62,7 @@ def draw_simplex(
     corner = np.array([MARGIN + 0.7, 0.6])
     spots = dict(zip(policies, corner + SIDE * on_paper(np.array(list(policies.values()))), strict=True))
     ends = corner + SIDE * CORNERS
-    places = set_apart(spots, ends.mean(axis=0), list(ends + [[0, -0.22], [0, -0.22], [0, 0.22]]))
+    places = set_apart(spots, ends.mean(axis=0), list(ends + BEYOND), (MARGIN, corner[0] + SIDE + 0.55))
     page = sheet(corner[0] + SIDE + 3.0, 0.866 * SIDE + 1.1, *_words(P, tau if solutions is None else None, actions))
     board = page.drawing_board()
     unnamed = _draw_regions(board, P, regions, corner, np.array([*spots.values(), *places.values()]))
@@ -122,8 +124,8 @@ def _draw_regions(
             unnamed.append((names, region))
             continue
         patch = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2.5}
-        look = {"size": SMALL, "color": INK, "ha": "center", "va": "center", "linespacing": 1.25}
-        board.text(*(corner + SIDE * place), text, bbox=patch, zorder=3, **look)
+        spot = corner + SIDE * place
+        write(board, spot, text, size=SMALL, color=INK, ha="center", va="center", bbox=patch, zorder=3)
     return unnamed
 
 
@@ -143,9 +145,8 @@ def _draw_corners(board: Axes, labels: tuple[str, ...], corner: Array) -> None:
 def _draw_reply(board: Axes, leader: Array, follower: Array) -> None:
     """An arrow from the Leader to its Follower, where they are apart."""
     if np.hypot(*(leader - follower)) > 0.4:
-        arrow: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 7, "shrinkB": 7}
-        arrow |= {"connectionstyle": "arc3,rad=0.15", "color": INK, "zorder": 4}
-        board.add_patch(FancyArrowPatch(leader, follower, **arrow))
+        look = {"mutation_scale": 9, "shrinkA": 7, "shrinkB": 7, "color": INK, "zorder": 4}
+        arrow(board, leader, follower, connectionstyle="arc3,rad=0.15", **look)
 
 
 def _draw_legend(
@@ -158,20 +159,20 @@ def _draw_legend(
     """Mark, name and probabilities of every solution, one below the other, then regions without a name."""
     left, top = start
 
-    def write(text: str, size: float, below: float = 0.0, **look: Any) -> None:
+    def line(text: str, size: float, below: float = 0.0, **look: Any) -> None:
         nonlocal top
         lines = wrapped(text, 2.0, size, lines=4, weight=look.get("weight", "normal"))
         board.text(left + 0.22, top, lines, size=size, va="top", linespacing=1.25, **look)
         top -= (lines.count("\n") + 1) * line_height(size) + below
 
-    write(f"probabilities of {', '.join(labels)}", SMALL, 0.12, color=GREY)
+    line(f"probabilities of {', '.join(labels)}", SMALL, 0.12, color=GREY)
     for name, policy in policies.items():
         board.plot(left, top - 0.065, **mark(name))
-        write(name, TEXT, weight="bold")
-        write(" · ".join(f"{probability:.3f}" for probability in policy), SMALL, 0.12)
+        line(name, TEXT, weight="bold")
+        line(" · ".join(f"{probability:.3f}" for probability in policy), SMALL, 0.12)
     for name, region in unnamed:
         board.add_patch(Rectangle((left - 0.1, top - 0.14), 0.2, 0.14, zorder=1, **_tint(region)))
-        write(f"best reply {name}", SMALL, 0.06)
+        line(f"best reply {name}", SMALL, 0.06)
 
 
 def _rows(P: sb.PreferenceMatrix, policies: Mapping[str, Array], regions: list[Region]) -> tuple[tuple[Any, ...], ...]:

@@ -112,10 +112,10 @@ def line_height(size: float = TEXT) -> float:
 
 
 def wrapped(text: str, width: float, size: float = TEXT, *, weight: str = "normal", lines: int = 99) -> str:
-    """A text in lines of at most ``width`` inches; longer words are broken, lines beyond ``lines`` cut with "…".
+    r"""A text in lines of at most ``width`` inches; longer words are broken, lines beyond ``lines`` cut with "…".
 
     >>> wrapped("Robin Wonsley Worlobah", 1.0)
-    'Robin Wonsley\\nWorlobah'
+    'Robin Wonsley\nWorlobah'
     """
     done, line = [], ""
     for word in text.split():

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Circle, FancyArrowPatch
+from matplotlib.patches import Circle
 
 import stackelberg as sb
 from analysis.drawing.labels import place_labels, ring_labels, straight
 from analysis.drawing.ring import cycle_through, seats
 from analysis.drawing.save import Drawing
-from analysis.drawing.sheet import sheet
+from analysis.drawing.sheet import arrow, sheet, write
 from analysis.drawing.style import BLUE, GREY, INK, PALE, SMALL, decimals, shortened, styled
 from analysis.scoring import names
 from analysis.tournament import Mask, majority, one_context, smith_set
@@ -153,22 +153,13 @@ def _draw_arrows(board: Axes, P: sb.PreferenceMatrix, cast: Cast, places: dict[i
         bold = (i, j) in cast.cycle
         inside = cast.smith[i] and cast.smith[j]
         look = {"color": BLUE, "linewidth": 2.4, "zorder": 3} if bold else _quiet(len(cast.members), inside)
-        board.add_patch(
-            FancyArrowPatch(
-                places[i],
-                places[j],
-                arrowstyle="-|>",
-                mutation_scale=13 if bold else 9 if not crowded else 6,
-                shrinkA=72 * dot,
-                shrinkB=72 * dot + 1,
-                **look,
-            )
-        )
+        size = 13 if bold else 6 if crowded else 9
+        arrow(board, places[i], places[j], mutation_scale=size, shrinkA=72 * dot, shrinkB=72 * dot + 1, **look)
     shown = arrows if len(cast.members) <= NUMBERED else sorted(cast.cycle) if len(cast.members) <= ROOMY else []
     digits = decimals([P.probabilities[i, j] for i, j in shown])
     texts = [f"{P.probabilities[i, j]:.{digits}f}" for i, j in shown]
-    bold = {"color": BLUE, "weight": "bold"}
-    looks = [bold if arrow in cast.cycle else {"color": GREY} for arrow in shown]
+    strong = {"color": BLUE, "weight": "bold"}
+    looks = [strong if arrow in cast.cycle else {"color": GREY} for arrow in shown]
     place_labels(board, [straight(places[i], places[j]) for i, j in shown], texts, looks, list(places.values()))
 
 
@@ -189,7 +180,7 @@ def _draw_nodes(board: Axes, cast: Cast, places: dict[int, Any], dot: float) -> 
         if len(cast.members) <= CROWD:
             ink = "white" if top else INK
             wins = str(int(cast.beats[i].sum()))
-            board.text(*places[i], wins, size=SMALL, color=ink, ha="center", va="center", zorder=5)
+            write(board, places[i], wins, size=SMALL, color=ink, ha="center", va="center", zorder=5)
 
 
 def _rows(P: sb.PreferenceMatrix, cast: Cast) -> tuple[tuple[Any, ...], ...]:
