@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 import stackelberg as sb
-from analysis.comparison import FOLLOWER, Comparison
+from analysis.comparison import Comparison
 from analysis.comparison import compare as compare_concepts
 from analysis.figures import (
     Drawing,
@@ -38,6 +39,9 @@ from stackelberg.commands import (
     tau_option,
 )
 from stackelberg.io import minneapolis
+
+ACTIONS = 20
+"""How many actions a comparison lists one by one."""
 
 context_option = click.option("--context", type=int, help="Which context, where FILE has several (from 0).")
 
@@ -164,25 +168,32 @@ def _noise(found: Structure) -> str:
 
 
 def show_comparison(found: Comparison) -> None:
-    """The concepts side by side, and the reasons of those that have no answer."""
-    shown = found.labels[:6]
-    more = [f"… {len(found.labels) - len(shown)} more"] if len(found.labels) > len(shown) else []
-    columns = ["concept", *shown, *more, "worst case", "exploitability", "entropy"]
-    rows: list[list[Any]] = []
-    for row in found.rows:
-        policy = [None] * len(shown) if row.policy is None else row.policy[: len(shown)].tolist()
-        rest = [None if row.policy is None else float(row.policy[len(shown) :].sum())] if more else []
-        rows.append([row.concept, *policy, *rest, row.worst_case, row.exploitability, row.entropy])
-    replies = found.row(FOLLOWER).win_rate_over_leader
-    caption = f"tau {found.tau:g}. The Follower, which sees the Leader's answer, wins against it with {replies:.4f}."
-    table("RLHF, NLHF and SLHF on the same preferences", columns, rows, caption)
+    """The concepts side by side, the likeliest actions first, and the reasons of those that have no answer."""
+    policies = np.array([np.full(len(found.labels), np.nan) if r.policy is None else r.policy for r in found.rows])
+    order = np.argsort(-np.nan_to_num(policies).max(axis=0), kind="stable")
+    shown, rest = order[:ACTIONS], order[ACTIONS:]
+    rows: list[list[Any]] = [[found.labels[y], *policies[:, y]] for y in shown]
+    if len(rest):
+        rows.append([f"… {len(rest)} more together", *policies[:, rest].sum(axis=-1)])
+    measures = {
+        "worst-case win rate": "worst_case",
+        "exploitability": "exploitability",
+        "entropy (nats)": "entropy",
+        "win rate over the Leader": "win_rate_over_leader",
+    }
+    rows += [[title, *(getattr(row, name) for row in found.rows)] for title, name in measures.items()]
+    columns = ["probability of", *(row.concept for row in found.rows)]
+    title = f"RLHF, NLHF and SLHF on the same preferences (tau = {found.tau:g})"
+    table(title, columns, rows, "The Follower sees the Leader's answer; its column is what it plays on average.")
     for row in found.rows:
         if row.reason:
             console().print(f"{row.concept}: {row.reason}")
 
 
 @click.command()
-@click.option("--alpha", type=float, nargs=3, default=(1 / 3, 1 / 3, 1 / 3), help="Annotator shares of the paradox.")
+@click.option(
+    "--alpha", type=float, nargs=3, default=(0.4, 0.35, 0.25), show_default=True, help="Shares of the paradox."
+)
 @click.option("--tau", type=float, default=0.0, show_default=True, help="KL coefficient, ≥ 0.")
 @output_options
 def demo(

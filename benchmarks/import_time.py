@@ -1,6 +1,6 @@
 """What `import stackelberg` costs beyond the parts of NumPy and SciPy that it stands on. Target: under 0.3 s.
 
-    python benchmarks/import_time.py
+python benchmarks/import_time.py
 """
 
 import statistics

@@ -44,7 +44,7 @@ def _plugins() -> dict[str, Any]:
     return {point.name: point for point in entry_points(group="stackelberg.commands")}
 
 
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="stackelberg")
 def program() -> None:
     """Preference optimisation as a game.

@@ -115,9 +115,14 @@ def table(title: str, columns: list[str], rows: list[list[Any]], caption: str = 
     """Print a table: the first column left, numbers to four places and right."""
     grid = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
     for number, column in enumerate(columns):
-        grid.add_column(column, justify="left" if number == 0 else "right")
+        grid.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
-        grid.add_row(*(cell if isinstance(cell, str) else "–" if cell is None else f"{cell:.4f}" for cell in row))
+        grid.add_row(
+            *(
+                cell if isinstance(cell, str) else "–" if cell is None or np.isnan(cell) else f"{cell:.4f}"
+                for cell in row
+            )
+        )
     console().print(grid)
 
 

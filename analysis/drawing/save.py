@@ -8,7 +8,6 @@ import os
 import platform
 import re
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -94,11 +93,13 @@ def without_folders(command: str) -> str:
     'stackelberg solve wins.csv --out=out --tau 0'
     """
     try:
-        words: Sequence[str] = shlex.split(command)
+        return shlex.join(_cut(word) for word in shlex.split(command))
     except ValueError:  # a lone quotation mark: no command line, so plain words
-        words = command.split()
-    cut = [re.sub(r"(?<![^=])(?:[A-Za-z]:)?[/\\].*", lambda found: _last(found.group()), word) for word in words]
-    return " ".join(shlex.quote(word) if re.search(r"[\s'\"]", word) else word for word in cut)
+        return " ".join(_cut(word) for word in command.split())
+
+
+def _cut(word: str) -> str:
+    return re.sub(r"(?<![^=])(?:[A-Za-z]:)?[/\\].*", lambda found: _last(found.group()), word)
 
 
 def _last(path: str) -> str:

@@ -159,6 +159,11 @@ def unique_equilibria(systems: Array, support: NDArray[np.bool_]) -> tuple[Array
 
     Returns:
         policies (batch, n), and proved (batch,); rows that are not proved hold nothing of use.
+
+    Example:
+        >>> cycle = np.array([[[0, -1, 1], [1, 0, -1], [-1, 1, 0]]])
+        >>> unique_equilibria(bordered(cycle), np.full((1, 3), True))
+        (array([[0.33333333, 0.33333333, 0.33333333]]), array([ True]))
     """
     policies, proved = np.zeros(support.shape), np.zeros(len(support), bool)
     sizes = support.sum(axis=-1)

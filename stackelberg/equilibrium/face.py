@@ -1,4 +1,4 @@
-"""All equilibria of one symmetric zero-sum game: their face, and its point closest to a reference.
+"""All equilibria of one symmetric zero-sum game: the face that they form.
 
 With B the actions played in some equilibrium and N the others, the equilibria are the policies on B with
 ``A_BB x = 0`` and ``A_NB x ≤ 0``, and some equilibrium has x > 0 on B and A x < 0 on N (Goldman and Tucker 1956).
@@ -11,21 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stackelberg.errors import CertificateError
 from stackelberg.validation import Array
 
 SINGULAR = 1e-13
 """A singular value of A_BB no larger than this times the largest one (or times max |A|) counts as zero."""
-
-FIRST_BARRIER, LAST_BARRIER = 0.1, 1e-22
-"""μ along the way to the closest equilibrium. An inequality that touches without pressing costs √μ in accuracy."""
-
-THIN = 1e-12
-"""A face counts as flat where the centre is closer than this to an inequality, and a probability or a gain as
-constant where it varies by less."""
-
-STEPS = 200
-"""Newton steps to the closest equilibrium before giving up; 10 to 50 are usual."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +53,13 @@ def face_around(game: Array, support: NDArray[np.bool_], policy: Array) -> Face 
         game: (n, n) skew-symmetric, with max |A| between ½ and 1.
         support: (n,) the actions B.
         policy: (n,) close to an equilibrium that plays all of B.
+
+    Example:
+        Two copies of rock: the equilibria form a segment.
+
+        >>> game = np.array([[0, 0, -1, 1], [0, 0, -1, 1], [1, 1, 0, -1], [-1, -1, 1, 0]])
+        >>> face_around(game, np.full(4, True), np.array([0.2, 0.1, 0.3, 0.4])).centre.round(6)
+        array([0.216667, 0.116667, 0.333333, 0.333333])
     """
     _, values, rows = np.linalg.svd(game[np.ix_(support, support)])
     kernel = rows[values <= SINGULAR * max(1.0, values[0])].T
@@ -74,153 +70,3 @@ def face_around(game: Array, support: NDArray[np.bool_], policy: Array) -> Face 
     centre = kernel @ (near + total * (1 - total @ near) / (total @ total))
     turned = np.linalg.qr(total[:, None], mode="complete").Q[:, 1:]  # combinations that sum to zero
     return Face(centre, kernel @ turned, game[np.ix_(~support, support)])
-
-
-def closest(face: Face, reference: Array) -> Array:
-    """The equilibrium on ``face`` that minimises ``KL(x‖r) = Σ x log(x/r)``, (m,): a primal-dual interior point.
-
-    Exact to rounding as a rule, and to about 1e-11 where an inequality touches x without pressing.
-
-    Args:
-        face: the equilibria, with a centre in the relative interior.
-        reference: (m,) positive; need not sum to one.
-
-    Raises:
-        CertificateError: the conditions of optimality were not reached.
-    """
-    problem = _Projection.onto(face, reference)
-    if not problem.directions.size:
-        return face.centre
-    iterate, barrier = problem.start(), FIRST_BARRIER
-    residual = np.inf
-    with np.errstate(all="ignore"):  # what is not a number never passes the test below
-        for _ in range(STEPS):
-            force = problem.slope(iterate) - iterate.prices
-            residual = np.abs(problem.rows.T @ force).max() / (1 + np.abs(force).max())
-            unequal = np.abs(iterate.values * iterate.prices - barrier).max()
-            if max(residual - 1e-13, unequal) <= 10 * barrier:
-                if barrier == LAST_BARRIER:
-                    return np.asarray(face.centre + problem.directions @ iterate.place)
-                barrier = max(min(0.2 * barrier, barrier**1.5), LAST_BARRIER)
-            iterate = problem.advance(iterate, force, barrier)
-    raise CertificateError(
-        f"The game has many equilibria, and the one closest to the reference was not reached in {STEPS} steps: "
-        f"residual {residual:.1e}, barrier {barrier:.1e}, to be 1e-13 and {LAST_BARRIER}. Pass a reference with "
-        f"less extreme probabilities (the least is {reference.min():.1e}), or round margins that are tied but for "
-        "noise."
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Iterate:
-    """Where the interior-point method stands: ``x = centre + directions @ place``.
-
-    Small values are carried along rather than computed from the place, which keeps their relative precision.
-    """
-
-    place: Array  # (dimension,)
-    values: Array  # (p,) positive
-    prices: Array  # (p,) positive
-
-
-@dataclass(frozen=True, eq=False)
-class _Projection:
-    """Minimise KL(x‖r) where ``values = first + rows @ place ≥ 0``; x is the first m values.
-
-    The steps lessen ``KL(x‖r) − μ Σ log values``, which is convex, so that they converge from anywhere; values on
-    the way to 0, x included, are held back by their barrier until its weight μ has gone.
-    """
-
-    directions: Array  # (m, dimension), those of the face along which there is room
-    rows: Array  # (p, dimension)
-    first: Array  # (p,)
-    log_reference: Array  # (m,), less the actions whose probability cannot change
-
-    @classmethod
-    def onto(cls, face: Face, reference: Array) -> _Projection:
-        """The problem on a face, without inequalities out of reach and directions without room.
-
-        About its analytic centre a face is no wider than p times the distance to any inequality.
-        """
-        rows = np.vstack([face.directions, -face.bounds @ face.directions])
-        first = np.concatenate([face.centre, -face.bounds @ face.centre])
-        size = np.linalg.norm(rows, axis=-1)
-        varies = size > THIN
-        thin = varies & (first < THIN * size)
-        _, values, turned = np.linalg.svd(rows[thin] / size[thin, None])
-        free = turned[np.count_nonzero(values > 1e-6) :].T
-        m, kept = len(reference), varies & ~thin
-        played, reached = kept[:m], kept[m:] & (first[m:] < 2 * size[m:])  # two policies are at most √2 apart
-        scaled = rows[m:][reached] / size[m:][reached, None]
-        return cls(
-            face.directions @ free,
-            np.vstack([face.directions[played], scaled]) @ free,
-            np.concatenate([face.centre[played], first[m:][reached] / size[m:][reached]]),
-            np.log(reference[played]),
-        )
-
-    def start(self) -> _Iterate:
-        return _Iterate(np.zeros(self.rows.shape[1]), self.first, FIRST_BARRIER / self.first)
-
-    def slope(self, iterate: _Iterate) -> Array:
-        """Derivative of KL(x‖r) by the values, (p,), but for a constant in x."""
-        m = len(self.log_reference)
-        return np.concatenate([np.log(iterate.values[:m]) - self.log_reference, np.zeros(len(iterate.values) - m)])
-
-    def height(self, values: Array, barrier: float) -> float:
-        """``KL(x‖r) − μ Σ log values``."""
-        x = values[: len(self.log_reference)]
-        return float(x @ (np.log(x) - self.log_reference) - barrier * np.log(values).sum())
-
-    def advance(self, at: _Iterate, force: Array, barrier: float) -> _Iterate:
-        """One Newton step towards ``rowsᵀ (slope − prices) = 0`` and ``values ∘ prices = barrier``."""
-        pull = barrier / at.values - at.prices
-        stiffness = at.prices / at.values
-        stiffness[: len(self.log_reference)] += 1 / at.values[: len(self.log_reference)]
-        along, ahead = _newton(self.rows, force, stiffness, pull)
-        length = self._length(at, ahead, barrier)
-        place = at.place + length * along
-        values = self.first + self.rows @ place
-        values = np.where(values > 1e-2, values, at.values + length * ahead)
-        change = pull - at.prices * ahead / at.values
-        prices = at.prices + _inside(at.prices, change, barrier) * change
-        return _Iterate(place, values, np.clip(prices, 1e-10 * barrier / values, 1e10 * barrier / values))
-
-    def _length(self, at: _Iterate, ahead: Array, barrier: float) -> float:
-        """The longest of the step to the boundary, its half, its quarter, … that lessens the height (Armijo)."""
-        length, height = _inside(at.values, ahead, barrier), self.height(at.values, barrier)
-        drop = self.slope(at) @ ahead - barrier * (ahead / at.values).sum()
-        noise = 1e-14 * (1 + abs(height))
-        while self.height(at.values + length * ahead, barrier) > height + 1e-4 * length * drop + noise:
-            length /= 2
-        return length
-
-
-def _newton(rows: Array, force: Array, stiffness: Array, pull: Array) -> tuple[Array, Array]:
-    """Step along the face, (dimension,), and of the values, (p,), that brings ``rowsᵀ force`` to zero.
-
-    A force answers a step by ``Δforce = stiffness · Δvalues − pull``. Forces are unknowns beside the step and each
-    row is scaled by its stiffness, so that no entry grows where a value tends to zero; a touch of softness keeps
-    rows solvable that bind and repeat each other.
-    """
-    p, k = rows.shape
-    soft = 1 / (1 + stiffness)
-    touch = 1e-14 * np.linalg.norm(rows, axis=-1) / (1 + np.abs(force).max())
-    matrix = np.zeros((k + p, k + p))
-    matrix[:k, k:] = rows.T
-    matrix[k:, :k] = rows * (stiffness * soft)[:, None]
-    matrix[range(k, k + p), range(k, k + p)] = -soft - touch
-    try:
-        solution = np.linalg.solve(matrix, np.concatenate([-rows.T @ force, pull * soft]))
-    except np.linalg.LinAlgError:
-        solution = np.full(k + p, np.nan)
-    along, relief = np.split(solution, [k])
-    # Errors are about 1e-16 max|along| in the one expression and 1e-16 max|relief| / stiffness in the other.
-    precise = stiffness * np.abs(along).max() > np.abs(relief).max()
-    return along, np.where(precise, (relief + pull) / stiffness, rows @ along)
-
-
-def _inside(values: Array, ahead: Array, barrier: float) -> float:
-    """The longest step ≤ 1 that keeps positive values positive, with a margin that shrinks as the barrier does."""
-    share = 1 - min(max(barrier, 1e-6), 0.05)
-    return float(share / max(share, (-ahead / values).max()))

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackelberg.equilibrium.central_path import Point, advance, bordered, start, times, unique_equilibria
-from stackelberg.equilibrium.face import Face, closest, face_around
+from stackelberg.equilibrium.face import Face, face_around
+from stackelberg.equilibrium.projection import closest
 from stackelberg.errors import CertificateError
 from stackelberg.validation import Array
 
@@ -47,9 +48,9 @@ def maximal_lottery(margins: Array, reference: Array) -> Lottery:
     the one closest to the reference is chosen, for a uniform reference the one of maximum entropy; so the answer
     does not depend on the order of the actions.
 
-    Equilibria count as unique where no more than one singular value of A, restricted to the played actions, is
-    below 1e-12 of the largest (and of max |A|). Margins that differ by less than about 1e-12 of max |A| are thus
-    the same margin.
+    An equilibrium counts as unique where no more than one singular value of A, restricted to the played actions,
+    is below 1e-13 of the largest (and of max |A|): margins that differ by less than about 1e-13 of max |A| are
+    taken for ties.
 
     Args:
         margins: (batch, n, n) A = P − ½, skew-symmetric to rounding.
