@@ -20,10 +20,9 @@ from stackelberg.commands import (
     parse_reference,
     parse_sampling,
     preferences_file,
-    table,
     tau_option,
 )
-from stackelberg.validation import Array
+from stackelberg.report import show_refinement, show_solution
 
 
 class Program(click.Group):
@@ -90,7 +89,7 @@ def solve(file: str, game: str, unranked: str, as_json: bool, out: Path | None, 
     solution: Any = sb.solve(_game(preference, game, **{key: rest[key] for key in rest if key != "seed"}))
     emit(solution.as_dict(), as_json=as_json, out=out, name=f"solve-{game}")
     if not as_json:
-        _show(solution, game)
+        show_solution(solution, game)
     if figures:
         draw(solution, out, rest["seed"], quiet=as_json)
 
@@ -120,45 +119,6 @@ def _game(
     return sb.StackelbergGame(preference, tau=tau, **own, **references)
 
 
-def _show(solution: Any, name: str) -> None:
-    """The answer as a table, one a context."""
-    document = solution.as_dict()
-    contexts = solution.game.preference.contexts
-    for context in range(contexts or 1):
-        here = {
-            key: value if contexts is None or key == "labels" else value[context] for key, value in document.items()
-        }
-        title = {"stackelberg": "Stackelberg game (SLHF)", "nash": "Nash game (NLHF)", "reward": "Reward (RLHF)"}[name]
-        where = "" if contexts is None else f", context {context}"
-        columns, rows = _rows(here, name)
-        table(title + where, columns, rows, f"value {here['value']:.6f}   {_certificate(here, name)}")
-
-
-def _certificate(here: dict[str, Any], name: str) -> str:
-    gap = f"duality gap {here['gap']:.1e}"
-    if name == "nash":
-        size = f"a face of dimension {here['dimension']}, maximum entropy shown"
-        return f"{gap}   exploitability {here['exploitability']:.1e}   {'unique' if here['unique'] else size}"
-    return f"{gap}   residual {here['residual']:.1e}" if name == "reward" else gap
-
-
-def _rows(here: dict[str, Any], name: str) -> tuple[list[str], list[list[Any]]]:
-    labels = here["labels"]
-    if name == "stackelberg":
-        replies = [", ".join(here["best_responses"][label][:4]) for label in labels]
-        optimal = ["●" if label in here["optimal_leaders"] else "" for label in labels]
-        columns = ["answer y", "Leader π(y)", "worst case V(y)", "optimal", "Follower's best reply"]
-        return columns, [
-            list(row) for row in zip(labels, here["leader"], here["values"], optimal, replies, strict=True)
-        ]
-    if name == "nash":
-        played = ["●" if label in here["support"] else "" for label in labels]
-        columns = ["answer y", "policy π(y)", "in some equilibrium"]
-        return columns, [list(row) for row in zip(labels, here["policy"], played, strict=True)]
-    columns = ["answer y", "policy π(y)", "reward r(y)"]
-    return columns, [list(row) for row in zip(labels, here["policy"], here["rewards"], strict=True)]
-
-
 @program.command()
 @preferences_file
 @tau_option
@@ -184,10 +144,12 @@ def refine(
     the same for independent Nash draws, and for Nash draws without replacement, at the same --tau.
     """
     preference = load(file, unranked)
-    seed = rest.pop("seed")
-    solution = sb.solve(_game(preference, "stackelberg", left_out=(), **rest))
     if preference.contexts is not None:
         raise ValueError("refine takes one matrix, not one a context. Pick a context first.")
+    if figures and start is not None:
+        raise ValueError("--figures draws the chain that starts at the Leader. Leave out --start, or --figures.")
+    seed = rest.pop("seed")
+    solution = sb.solve(_game(preference, "stackelberg", left_out=(), **rest))
     first = parse_reference(start, preference.labels)
     refinement = solution.refine(rounds, first)
     nash = sb.solve(
@@ -206,24 +168,9 @@ def refine(
     document["periods"] = list(walk.periods)
     emit(document, as_json=as_json, out=out, name="refine")
     if not as_json:
-        _show_refinement(document, np.asarray(document["distributions"]))
+        show_refinement(document, np.asarray(document["distributions"]))
     if figures:
-        draw(solution, out, seed, quiet=as_json)
-
-
-def _show_refinement(document: dict[str, Any], distributions: Array) -> None:
-    labels = document["labels"]
-    columns = ["answer", "most likely", "p(y_k ≻ y_1)", "coverage", "Nash, independent", "Nash, no repeats"]
-    rows = [
-        [f"y_{k + 1}", f"{labels[row.argmax()]} ({row.max():.2f})"]
-        + [document[key][k] for key in ("win_rate", "coverage", "nash_independent", "nash_distinct")]
-        for k, row in enumerate(distributions)
-    ]
-    ends = "; ".join(
-        f"{{{', '.join(group[:6])}{', …' if len(group) > 6 else ''}}} with period {period}"
-        for group, period in zip(document["recurrent"], document["periods"], strict=True)
-    )
-    table("Refinement along the Follower's chain", columns, rows, f"In the long run: {ends}.")
+        draw(solution, out, seed, quiet=as_json, rounds=rounds)
 
 
 def main(arguments: list[str] | None = None) -> int:

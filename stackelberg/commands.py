@@ -141,12 +141,12 @@ def emit(document: dict[str, Any], *, as_json: bool, out: Path | None, name: str
         (out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
-def draw(solution: Any, out: Path | None, seed: int, *, quiet: bool) -> None:
+def draw(solution: Any, out: Path | None, seed: int, *, quiet: bool, rounds: int = 4) -> None:
     """Draw a solution through the entry point ``stackelberg.figures`` (the analysis floor's)."""
     painters = {point.name: point for point in entry_points(group="stackelberg.figures")}
     if "solution" not in painters:
         raise ValueError("--figures: no drawing package is installed. Install stackelberg with its analysis package.")
     command = " ".join(["stackelberg", *sys.argv[1:]])
-    written = painters["solution"].load()(solution, out or Path("figures"), command=command, seed=seed)
+    written = painters["solution"].load()(solution, out or Path("figures"), command=command, seed=seed, rounds=rounds)
     if not quiet:
         console().print(f"Drawn: {', '.join(str(path) for path in written)}")

@@ -131,7 +131,8 @@ def _write_value(axes: Axes, column: Column, row: int) -> None:
     free = [place for place in places if place <= 0.68]
     if free:
         ink = INK if value >= LEAST else GREY
-        axes.text(free[0] + 0.06, row, text, size=SMALL, color=ink, va="center", zorder=5)
+        gap = 0.06 if free[0] == end else 0.1  # a ring is wider than the end of a line
+        axes.text(free[0] + gap, row, text, size=SMALL, color=ink, va="center", zorder=5)
         return
     patch = {"facecolor": "white", "edgecolor": FAINT, "pad": 1.2, "alpha": 0.95}
     axes.text(0.1, row, text, size=SMALL, color=INK, va="center", bbox=patch, zorder=5)

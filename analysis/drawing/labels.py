@@ -14,7 +14,9 @@ from analysis.drawing.style import SMALL, TEXT, line_height, text_width, wrapped
 from stackelberg.validation import Array
 
 LEVEL = 12
-"""Up to so many labels round a ring are written level, more point outwards."""
+"""Up to so many labels round a ring are written level; more point outwards, unless all are short."""
+SHORT = 0.3
+"""Inches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,7 @@ class Rim:
     angles: Array
     radii: Array
     size: float
+    outward: bool
     left: float
     right: float
     bottom: float
@@ -34,26 +37,26 @@ class Rim:
         """Write the labels about ``centre``."""
         for text, angle, radius in zip(self.texts, self.angles, self.radii, strict=True):
             spot = centre + radius * np.array([np.cos(angle), np.sin(angle)])
-            write(board, spot, text, size=self.size, zorder=6, **_stance(angle, len(self.texts)))
+            write(board, spot, text, size=self.size, zorder=6, **_stance(angle, self.outward))
 
 
 def ring_labels(labels: Sequence[str], angles: Array, inner: float, clear: Array) -> Rim:
     """Wrap labels for nodes on a circle of radius ``inner``, ``clear`` (k,) inches outside, and measure all."""
-    many = len(labels) > LEVEL
     size = TEXT if len(labels) <= 25 else 6.5
+    many = len(labels) > LEVEL and max(text_width(label, size) for label in labels) > SHORT
     texts = tuple(wrapped(label, 1.9 if many else 1.25, size, lines=1 if many else 3) for label in labels)
     radii = inner + clear
     corners = [_corners(t, a, r, size, many) for t, a, r in zip(texts, angles, radii, strict=True)]
     nodes = inner * np.column_stack([np.cos(angles), np.sin(angles)])
     box = np.concatenate([*corners, nodes + clear[:, None], nodes - clear[:, None]])
     (left, bottom), (right, top) = box.min(axis=0), box.max(axis=0)
-    return Rim(texts, np.asarray(angles), radii, size, left, right, bottom, top)
+    return Rim(texts, np.asarray(angles), radii, size, many, left, right, bottom, top)
 
 
-def _stance(angle: float, number: int) -> dict[str, Any]:
+def _stance(angle: float, outward: bool) -> dict[str, Any]:
     """Alignment (and rotation, where there are many) of a label at an angle of the ring."""
     x, y = np.cos(angle), np.sin(angle)
-    if number > LEVEL:
+    if outward:
         turn = np.degrees(angle) if x >= -1e-9 else np.degrees(angle) + 180
         side = "left" if x >= -1e-9 else "right"
         return {"rotation": turn, "ha": side, "va": "center", "rotation_mode": "anchor"}
@@ -68,7 +71,7 @@ def _corners(text: str, angle: float, radius: float, size: float, many: bool) ->
     if many:
         far = (radius + wide) * out
         return np.array([far - high / 2, far + high / 2])
-    stance = _stance(angle, 1)
+    stance = _stance(angle, False)
     left = {"left": 0.0, "center": wide / 2, "right": wide}[stance["ha"]]
     below = {"bottom": 0.0, "center": high / 2, "top": high}[stance["va"]]
     low = radius * out - np.array([left, below])

@@ -138,7 +138,7 @@ def _draw_corners(board: Axes, labels: tuple[str, ...], corner: Array) -> None:
     ends = corner + SIDE * CORNERS
     board.add_patch(Polygon(ends, fill=False, edgecolor=INK, linewidth=1.4, zorder=3))
     for label, end, (side, drop) in zip(labels, ends, (("top", -0.12), ("top", -0.12), ("bottom", 0.12)), strict=True):
-        text = wrapped(label, 1.8, TEXT, weight="bold", lines=2)
+        text = wrapped(label, 1.4, TEXT, weight="bold", lines=2)
         board.text(end[0], end[1] + drop, text, size=TEXT, weight="bold", ha="center", va=side)
 
 

@@ -1,0 +1,63 @@
+"""What solutions look like in a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackelberg.commands import table
+from stackelberg.validation import Array
+
+
+def show_solution(solution: Any, name: str) -> None:
+    """The answer as a table, one a context."""
+    document = solution.as_dict()
+    contexts = solution.game.preference.contexts
+    for context in range(contexts or 1):
+        here = {
+            key: value if contexts is None or key == "labels" else value[context] for key, value in document.items()
+        }
+        title = {"stackelberg": "Stackelberg game (SLHF)", "nash": "Nash game (NLHF)", "reward": "Reward (RLHF)"}[name]
+        where = "" if contexts is None else f", context {context}"
+        columns, rows = _rows(here, name)
+        table(title + where, columns, rows, f"value {here['value']:.6f}   {_certificate(here, name)}")
+
+
+def _certificate(here: dict[str, Any], name: str) -> str:
+    gap = f"duality gap {here['gap']:.1e}"
+    if name == "nash":
+        size = f"a face of dimension {here['dimension']}, maximum entropy shown"
+        return f"{gap}   exploitability {here['exploitability']:.1e}   {'unique' if here['unique'] else size}"
+    return f"{gap}   residual {here['residual']:.1e}" if name == "reward" else gap
+
+
+def _rows(here: dict[str, Any], name: str) -> tuple[list[str], list[list[Any]]]:
+    labels = here["labels"]
+    if name == "stackelberg":
+        replies = [", ".join(here["best_responses"][label][:4]) for label in labels]
+        optimal = ["●" if label in here["optimal_leaders"] else "" for label in labels]
+        columns = ["answer y", "Leader π(y)", "worst case V(y)", "optimal", "Follower's best reply"]
+        return columns, [
+            list(row) for row in zip(labels, here["leader"], here["values"], optimal, replies, strict=True)
+        ]
+    if name == "nash":
+        played = ["●" if label in here["support"] else "" for label in labels]
+        columns = ["answer y", "policy π(y)", "in some equilibrium"]
+        return columns, [list(row) for row in zip(labels, here["policy"], played, strict=True)]
+    columns = ["answer y", "policy π(y)", "reward r(y)"]
+    return columns, [list(row) for row in zip(labels, here["policy"], here["rewards"], strict=True)]
+
+
+def show_refinement(document: dict[str, Any], distributions: Array) -> None:
+    """The chain round by round, and where it ends up."""
+    labels = document["labels"]
+    columns = ["answer", "most likely", "p(y_k ≻ y_1)", "coverage", "Nash, independent", "Nash, no repeats"]
+    rows = [
+        [f"y_{k + 1}", f"{labels[row.argmax()]} ({row.max():.2f})"]
+        + [document[key][k] for key in ("win_rate", "coverage", "nash_independent", "nash_distinct")]
+        for k, row in enumerate(distributions)
+    ]
+    ends = "; ".join(
+        f"{{{', '.join(group[:6])}{', …' if len(group) > 6 else ''}}} with period {period}"
+        for group, period in zip(document["recurrent"], document["periods"], strict=True)
+    )
+    table("Refinement along the Follower's chain", columns, rows, f"In the long run: {ends}.")
