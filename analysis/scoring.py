@@ -66,7 +66,7 @@ def shared(mask: Mask) -> Array:
 def reward_policy(
     P: sb.PreferenceMatrix, tau: float, sampling: ArrayLike | None = None
 ) -> sb.RewardSolution | Unavailable:
-    """RLHF's answer under pair sampling μ, or the reason why the likelihood has no finite maximiser.
+    """RLHF's answer under pair sampling μ, or the reason why the likelihood has no maximiser that can be certified.
 
     >>> P = sb.PreferenceMatrix([[0.5, 1.0], [0.0, 0.5]], labels=["tea", "coffee"])
     >>> isinstance(reward_policy(P, tau=0.1), Unavailable)  # coffee never wins: its reward is −∞
@@ -74,7 +74,7 @@ def reward_policy(
     """
     try:
         return sb.solve(sb.RewardGame(P, tau=tau, sampling=sampling))
-    except sb.NoFiniteMaximiser as error:
+    except (sb.NoFiniteMaximiser, sb.CertificateError) as error:
         return Unavailable(str(error))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stackelberg.equilibrium.bradley_terry import fit_bradley_terry, likelihood_residual
 from stackelberg.equilibrium.closed_form import lead, maximisers, stackelberg_values
-from stackelberg.equilibrium.lottery import maximal_lottery
+from stackelberg.equilibrium.lottery import EXPLOITABILITY, maximal_lottery
 from stackelberg.equilibrium.quantal import regularised_nash
 from stackelberg.errors import CertificateError
 from stackelberg.exploitability import nash_gap, reward_gap, stackelberg_gap
@@ -67,7 +67,8 @@ def _(game: NashGame) -> NashSolution:
         lottery = maximal_lottery(game.margins[~soft], reference[~soft])
         policy[~soft], support[~soft], dimension[~soft] = lottery.policy, lottery.support, lottery.dimension
     gap = nash_gap(game, policy)
-    certify(gap, GAP_TOLERANCE * np.maximum(1, game.tau), "duality gap")
+    lottery_tolerance = 2 * EXPLOITABILITY * np.abs(game.margins).max(axis=(-2, -1))
+    certify(gap, np.where(soft, GAP_TOLERANCE * np.maximum(1, game.tau), lottery_tolerance), "duality gap")
     return NashSolution(
         game=game,
         value=game.squeeze(np.full(game.shape[0], 0.5)),

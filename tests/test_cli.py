@@ -193,3 +193,30 @@ def test_the_installed_program_answers_and_teaches():
     )
     assert bad.returncode == 2
     assert bad.stderr.count("\n") == 1
+
+
+VALID = [
+    ("csv", b"row_beats_col,A,B,C\nA,0,5,3\nB,2,0,4\nC,4,1,0\n"),
+    ("csv", b"winner,loser,count\nA,B,3\nB,C,2\nC,A,1\nB,A,1\n"),
+    ("json", b'{"labels": ["A", "B"], "probabilities": [[0.5, 0.7], [0.3, 0.5]]}'),
+    ("soi", b"# FILE NAME: x.soi\n# DATA TYPE: soi\n# NUMBER ALTERNATIVES: 2\n2: 1,2\n1: 2\n"),
+]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damaged_files_end_in_an_answer_or_one_readable_line(capsys, tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    for number in range(25):
+        ending, content = VALID[number % len(VALID)]
+        damaged = bytearray(content)
+        for _ in range(rng.integers(1, 4)):
+            damaged[rng.integers(len(damaged))] = rng.choice(list(b'0.5,;\n"{}[]-nA>=#\xff \x00'))
+        path = tmp_path / f"{number}.{ending}"
+        path.write_bytes(damaged)
+        code = main(["solve", str(path), "--json"])
+        captured = capsys.readouterr()
+        if code == 0:
+            assert abs(sum(json.loads(captured.out)["leader"]) - 1) < 1e-9
+        else:
+            assert (code, captured.out, captured.err.count("\n")) == (2, "", 1)
+            assert len(captured.err) > 30

@@ -119,6 +119,13 @@ def test_the_other_rows_still_come():
     assert document == {"labels": ["0", "1", "2"], "policy": None, "rewards": None, "reason": row.reason}
 
 
+def test_a_fit_beyond_double_precision_is_a_reason_too():
+    tiny = 1e-300
+    row = compare(sb.PreferenceMatrix([[0.5, tiny, 0.5], [1, 0.5, 1], [0.5, tiny, 0.5]])).row(RLHF)
+    assert row.policy is None
+    assert "double precision" in row.reason
+
+
 def test_a_sampling_that_does_not_connect():
     chosen = compare(THIRDS, sampling=np.zeros((3, 3))).row(CHOSEN)
     assert chosen.policy is None
@@ -176,6 +183,12 @@ def test_sensitivity_of_the_worked_example():
     assert {row.pair: row.rlhf for row in found.left_out} == elected
     np.testing.assert_allclose(found.left_out_shares(RLHF), [1 / 3] * 3)
     assert found.spread(RLHF).distance > 0.3
+
+
+def test_distance_is_total_variation():
+    found = sensitivity(THIRDS, tau=0, draws=20)  # uniform under uniform sampling, one action under any other
+    for concept in (RLHF, BORDA):
+        assert found.spread(concept).distance == pytest.approx(2 / 3, abs=1e-12)
 
 
 def test_a_transitive_reward_does_not_depend_on_the_sampling():

@@ -19,6 +19,7 @@ from matplotlib.text import Text
 
 import stackelberg as sb
 from analysis.comparison import FOLLOWER, LEADER, NLHF, RLHF, compare
+from analysis.drawing.contexts import of_context
 from analysis.drawing.heatmap import preference_colours
 from analysis.drawing.labels import spread_out
 from analysis.drawing.ring import cycle_through
@@ -435,15 +436,25 @@ def test_one_of_several_contexts_is_drawn_as_if_it_were_alone(tmp_path, game):
             assert here.read_bytes() == there.read_bytes()
 
 
-def test_contexts_keep_their_own_tau_and_reference(tmp_path):
+@pytest.mark.parametrize("shared", [False, True])
+def test_contexts_keep_their_own_tau_reference_and_sampling(shared):
     many = sb.PreferenceMatrix.random(3, seed=5, contexts=2)
-    reference = [[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]]
-    solution = sb.solve(sb.StackelbergGame(many, tau=[0.1, 0.4], leader_reference=reference))
-    paths = draw_solution(solution, tmp_path, command="a test", context=1)
-    (data,) = (path for path in paths if path.name == "policy.csv")
-    rows = [row for row in csv.DictReader(data.read_text(encoding="utf-8").splitlines()) if row["concept"] == LEADER]
-    shares = {row["action"]: float(row["value"]) for row in rows if row["quantity"] == "probability"}
-    np.testing.assert_allclose([shares[label] for label in many.labels], solution.leader[1])
+    reference = [0.2, 0.3, 0.5] if shared else [[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]]
+    tau = 0.4 if shared else [0.1, 0.4]
+    sampling = np.random.default_rng(0).random((3, 3) if shared else (2, 3, 3))
+    games = [
+        sb.StackelbergGame(many, tau_leader=tau, tau_follower=0.2, leader_reference=reference),
+        sb.NashGame(many, tau, reference),
+        sb.RewardGame(many, tau, sampling, reference=reference),
+    ]
+    for game in games:
+        solution = sb.solve(game)
+        one = of_context(solution, 1)
+        again = sb.solve(one.game)  # the game of the one context alone has the solution that was cut out
+        policies = [(s.leader if isinstance(game, sb.StackelbergGame) else s.policy) for s in (one, again)]
+        np.testing.assert_allclose(*policies, atol=1e-9)
+        assert isinstance(one.value, float)
+        assert one.value == pytest.approx(again.value, abs=1e-9)
 
 
 def test_several_contexts_need_a_choice(tmp_path):

@@ -18,6 +18,7 @@ from scipy.optimize import linprog, minimize
 import stackelberg.equilibrium.lottery as lottery_module
 import stackelberg.equilibrium.projection as projection_module
 from stackelberg.equilibrium.central_path import inverses
+from stackelberg.equilibrium.face import face_around
 from stackelberg.equilibrium.lottery import Lottery, maximal_lottery
 from stackelberg.errors import CertificateError
 
@@ -170,6 +171,25 @@ def test_a_reference_of_very_unequal_probabilities() -> None:
     assert np.abs(lottery.policy[0] - [1 / 3, 0, 1 / 3, 1 / 3]).max() < 1e-12
 
 
+def test_a_face_between_blocks_of_very_different_scale() -> None:
+    """What counts as a tie is far below the smaller block's margins."""
+    lottery = solve(blocks(ROCK_PAPER_SCISSORS, ROCK_PAPER_SCISSORS * 1e-6))
+    assert np.abs(lottery.policy - 1 / 6).max() < 1e-9
+    assert lottery.dimension[0] == 1
+
+
+def test_a_wrong_support_is_seen() -> None:
+    dominated = beats(4, (0, 1, 0.5), (1, 2, 0.5), (2, 0, 0.5), (0, 3, 0.5), (1, 3, 0.5), (2, 3, 0.5))
+    right = np.array([True, True, True, False])
+    face = face_around(dominated, right, right / 3)
+    assert face is not None
+    assert face.interior
+    wrong = face_around(-dominated, right, right / 3)  # now the fourth beats them all
+    assert wrong is not None
+    assert not wrong.interior
+    assert face_around(dominated, np.array([True, True, False, False]), np.full(4, 0.25)) is None
+
+
 # --- every small tournament ------------------------------------------------------------------------
 
 
@@ -308,7 +328,7 @@ def test_relabelling_actions_relabels_the_lottery(margin: np.ndarray, random) ->
     assert np.abs(plain.policy[:, order] - shuffled.policy).max() < 1e-9
 
 
-@given(GRIDS, st.sampled_from([1e-12, 1e-9, 1e-3, 7.0]))
+@given(GRIDS, st.sampled_from([1e-200, 1e-15, 1e-12, 1e-3, 7.0]))
 def test_the_scale_of_the_margins_is_of_no_account(margin: np.ndarray, scale: float) -> None:
     plain, scaled = solve(margin), solve(margin * scale)
     assert_certified(margin[None] * scale, scaled)
