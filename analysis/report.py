@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ def show_structure(found: Structure) -> None:
     rows: list[list[Any]] = [
         ["Condorcet winner", found.condorcet_winner or "none"],
         ["Condorcet loser", found.condorcet_loser or "none"],
-        ["Smith set", ", ".join(found.smith_set)],
-        ["minimax Leader", f"{', '.join(found.minimax_leaders)} (worst case {found.minimax_value:.4f})"],
+        ["Smith set", few(found.smith_set)],
+        ["minimax Leader", f"{few(found.minimax_leaders)} (worst case {found.minimax_value:.4f})"],
         ["top cycles", _cycles(found)],
         ["three-cycles", f"{found.three_cycles:,}"],
         ["cyclic share of the energy", f"{found.cyclic_share:.4f}"],
@@ -40,6 +41,15 @@ def show_structure(found: Structure) -> None:
     ]
     columns = ["share of bootstrap draws in which it is", "Condorcet winner", "in the Smith set", "minimax Leader"]
     table(f"How sure ({sure.draws:,} draws)", columns, chances, _noise(found))
+
+
+def few(names: Sequence[str], most: int = 8) -> str:
+    """Names in a row, the first ones only where there are many.
+
+    >>> few(["a", "b", "c"], most=2)
+    'a, b, … 3 in all'
+    """
+    return ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])}, … {len(names)} in all"
 
 
 def _cycles(found: Structure) -> str:
@@ -67,10 +77,9 @@ def _noise(found: Structure) -> str:
         return f"Noise test: {test.reason}" if isinstance(test, Unavailable) else ""
     guide = " Ballots decide many pairs at once, so the first p is a guide." if not test.independent else ""
     return (
-        f"No Condorcet winner in {sure.no_condorcet_winner:.1%} of the draws, and in "
-        f"{test.no_condorcet_winner.expected:.1%} of transitive (Bradley–Terry) worlds with as many comparisons; such "
-        f"worlds have as much cyclic energy with p = {test.cyclic_energy.p_value:.3f}. That somebody is in truth "
-        f"unbeaten: p = {test.any_winner:.3f}.{guide}"
+        f"No Condorcet winner: {sure.no_condorcet_winner:.1%} of the draws, and {test.no_condorcet_winner.expected:.1%} "
+        "of simulated transitive (Bradley–Terry) worlds with as many comparisons. p-values: as much cyclic energy in "
+        f"such a world {test.cyclic_energy.p_value:.3f}; somebody is in truth beaten by none {test.any_winner:.3f}.{guide}"
     )
 
 
