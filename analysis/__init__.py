@@ -7,10 +7,12 @@ Example:
     5
 """
 
+from analysis.comparison import Comparison, compare
 from analysis.cycles import TopCycles, top_cycles
 from analysis.fit import BradleyTerryFit, Unavailable, bradley_terry
 from analysis.hodge import Flow, Hodge, hodge
 from analysis.noise import Excess, NoiseTest, noise_test
+from analysis.sensitivity import Sensitivity, sensitivity
 from analysis.structure import Structure, structure
 from analysis.transitivity import StochasticTransitivity, Transitivity, stochastic_transitivity
 from analysis.uncertainty import Bootstrap, Interval, bootstrap
@@ -18,6 +20,10 @@ from analysis.uncertainty import Bootstrap, Interval, bootstrap
 __all__ = [
     "structure",
     "Structure",
+    "compare",
+    "Comparison",
+    "sensitivity",
+    "Sensitivity",
     "top_cycles",
     "TopCycles",
     "stochastic_transitivity",

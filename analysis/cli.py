@@ -40,12 +40,9 @@ from stackelberg.io import minneapolis
 SENSITIVE = 100
 """The most actions whose sensitivity is drawn: leaving out each pair in turn costs about n⁵."""
 
-context_option = click.option("--context", type=int, help="Which context, where FILE has several (from 0).")
-
 
 @click.command()
 @preferences_file
-@context_option
 @click.option("--draws", type=int, default=1000, show_default=True, help="Bootstrap draws; 0 leaves them out.")
 @output_options
 def structure(
@@ -63,19 +60,17 @@ def structure(
     Intervals and the noise test need counts (a square of wins, ballots, or winner,loser pairs); from bare
     probabilities they are left out, and that is said.
     """
-    preference = load(file, unranked)
-    found = find_structure(preference, context=context, draws=draws, seed=seed, progress=not as_json)
+    preference = one_context(load(file, unranked, context))
+    found = find_structure(preference, draws=draws, seed=seed, progress=not as_json)
     emit(found.as_dict(), as_json=as_json, out=out, name="structure")
     if not as_json:
         show_structure(found)
     if figures:
-        chosen = one_context(preference, context)
-        write_drawings([draw_tournament(chosen), draw_heatmap(chosen)], out, seed, quiet=as_json)
+        write_drawings([draw_tournament(preference), draw_heatmap(preference)], out, seed, quiet=as_json)
 
 
 @click.command()
 @preferences_file
-@context_option
 @tau_option
 @pair_sampling
 @output_options
@@ -95,9 +90,9 @@ def compare(
     Worst case is the win rate against the fixed answer that beats the policy best; exploitability is what
     the best deviation gains in the unregularised game; entropy is in nats.
     """
-    preference = load(file, unranked)
+    preference = one_context(load(file, unranked, context))
     sampling = parse_sampling(left_out, preference.labels)
-    found = compare_concepts(preference, tau=tau, sampling=sampling, context=context)
+    found = compare_concepts(preference, tau=tau, sampling=sampling)
     emit(found.as_dict(), as_json=as_json, out=out, name="compare")
     if not as_json:
         show_comparison(found)
@@ -153,8 +148,7 @@ def comparison_drawings(found: Comparison, seed: int) -> list[Drawing]:
     if found.preference.n <= SENSITIVE:
         drawings.append(draw_sensitivity(sensitivity(found.preference, tau=found.tau, seed=seed)))
     if found.preference.n == 3:
-        solutions = [found.rlhf, found.nash, found.stackelberg]
-        drawings.append(draw_simplex(found.preference, [solution for solution in solutions if solution is not None]))
+        drawings.append(draw_simplex(found.preference, tau=found.tau))
     return drawings
 
 

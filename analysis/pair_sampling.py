@@ -43,8 +43,12 @@ def wilson(share: Array, draws: int) -> tuple[Array, Array]:
     return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
 
 
-def leave_one_out(n: int) -> Iterator[tuple[NDArray[np.intp], Array]]:
+def leave_one_out(n: int, chosen: NDArray[np.intp] | None = None) -> Iterator[tuple[NDArray[np.intp], Array]]:
     """Each pair left out in turn, all others alike: batches of pairs (b, 2) with their samplings (b, n, n).
+
+    Args:
+        n: number of actions.
+        chosen: numbers of the pairs to leave out, in the order of ``np.triu_indices(n, 1)``; all by default.
 
     >>> pairs, samplings = next(leave_one_out(3))
     >>> pairs[0], samplings[0]
@@ -53,6 +57,7 @@ def leave_one_out(n: int) -> Iterator[tuple[NDArray[np.intp], Array]]:
                            [1., 1., 0.]]))
     """
     pairs = np.stack(np.triu_indices(n, 1), axis=-1)
+    pairs = pairs if chosen is None else pairs[chosen]
     start = 0
     for size in batch_sizes(len(pairs), n):
         batch = pairs[start : start + size]

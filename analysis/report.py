@@ -76,10 +76,11 @@ def _noise(found: Structure) -> str:
     if isinstance(test, Unavailable) or isinstance(sure, Unavailable):
         return f"Noise test: {test.reason}" if isinstance(test, Unavailable) else ""
     guide = " Ballots decide many pairs at once, so the first p is a guide." if not test.independent else ""
+    chance = test.no_condorcet_winner.expected
     return (
-        f"No Condorcet winner: {sure.no_condorcet_winner:.1%} of the draws, and {test.no_condorcet_winner.expected:.1%} "
-        "of simulated transitive (Bradley–Terry) worlds with as many comparisons. p-values: as much cyclic energy in "
-        f"such a world {test.cyclic_energy.p_value:.3f}; somebody is in truth beaten by none {test.any_winner:.3f}.{guide}"
+        f"No Condorcet winner: {sure.no_condorcet_winner:.1%} of the draws, and {chance:.1%} of simulated transitive "
+        "(Bradley–Terry) worlds with as many comparisons. p-values: as much cyclic energy in such a world "
+        f"{test.cyclic_energy.p_value:.3f}; somebody is in truth beaten by none {test.any_winner:.3f}.{guide}"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 import stackelberg as sb
 from analysis.comparison import BORDA, FOLLOWER, LEADER, NLHF, RLHF, Comparison, Row, compare
@@ -67,7 +68,8 @@ class Sensitivity:
 
     Attributes:
         comparison: the answers under uniform sampling.
-        left_out: one a pair, in the order (0, 1), (0, 2), …
+        left_out: one a pair, in the order (0, 1), (0, 2), …; some at random where there are too many.
+        pairs: how many pairs there are.
         spreads: RLHF, Borda, NLHF, SLHF Leader, SLHF Follower.
         draws: how many random samplings.
         seed: of their random numbers.
@@ -75,6 +77,7 @@ class Sensitivity:
 
     comparison: Comparison
     left_out: tuple[LeftOut, ...]
+    pairs: int
     spreads: tuple[Spread, ...]
     draws: int
     seed: int
@@ -106,7 +109,13 @@ class Sensitivity:
 
 
 def sensitivity(
-    P: sb.PreferenceMatrix, *, tau: float = 0.1, draws: int = 200, seed: int = 0, context: int | None = None
+    P: sb.PreferenceMatrix,
+    *,
+    tau: float = 0.1,
+    draws: int = 200,
+    most_left_out: int = 500,
+    seed: int = 0,
+    context: int | None = None,
 ) -> Sensitivity:
     """How each concept's answer moves with the distribution of the pairs shown to annotators.
 
@@ -117,7 +126,8 @@ def sensitivity(
         P: preferences, one matrix, or one a context.
         tau: KL coefficient ≥ 0 of all the games.
         draws: how many random samplings.
-        seed: of their random numbers.
+        most_left_out: where there are more pairs than this, so many chosen at random are left out in turn.
+        seed: of the random numbers.
         context: which context, where there are several.
 
     Example (leave one pair of the Condorcet paradox out, and RLHF elects whom you like):
@@ -138,8 +148,10 @@ def sensitivity(
         _spread(here.row(BORDA), borda, rng),
         *(_unmoved(here, concept) for concept in (NLHF, LEADER, FOLLOWER)),
     )
-    left_out = tuple(_leave_out(P, tau))
-    return Sensitivity(comparison=here, left_out=left_out, spreads=spreads, draws=draws, seed=seed)
+    pairs, most = P.n * (P.n - 1) // 2, whole_number("most_left_out", most_left_out, least=0)
+    chosen = None if pairs <= most else np.sort(rng.choice(pairs, most, replace=False))
+    left_out = tuple(_leave_out(P, tau, chosen))
+    return Sensitivity(comparison=here, left_out=left_out, pairs=pairs, spreads=spreads, draws=draws, seed=seed)
 
 
 def _spread(row: Row, answers: Answers, rng: np.random.Generator) -> Spread:
@@ -178,9 +190,9 @@ def _unmoved(here: Comparison, concept: str) -> Spread:
     )
 
 
-def _leave_out(P: sb.PreferenceMatrix, tau: float) -> Iterator[LeftOut]:
+def _leave_out(P: sb.PreferenceMatrix, tau: float, chosen: NDArray[np.intp] | None) -> Iterator[LeftOut]:
     """Leave each pair out in turn."""
-    for pairs, mu in leave_one_out(P.n):
+    for pairs, mu in leave_one_out(P.n, chosen):
         rlhf, borda = reward_answers(P, tau, mu), borda_answers(P, mu)
         for k, (i, j) in enumerate(pairs):
             yield LeftOut(

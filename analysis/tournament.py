@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stackelberg import Ballots, Counts, PreferenceMatrix
+from stackelberg import PreferenceMatrix
 from stackelberg.validation import Array
 
 Mask = NDArray[np.bool_]
@@ -33,20 +33,11 @@ def one_context(P: PreferenceMatrix, context: int | None = None) -> PreferenceMa
         >>> one_context(sb.PreferenceMatrix.random(3, contexts=2), context=1).probabilities.shape
         (3, 3)
     """
-    if P.contexts is None:
-        if context is not None:
-            raise ValueError(f"P is one matrix without contexts, so it has no context {context!r}.")
-        return P
-    if isinstance(context, bool) or not isinstance(context, (int, np.integer)):
-        raise ValueError(f"P has {P.contexts} contexts, and structure is of one. Pass context=0, or loop.")
-    if not 0 <= context < P.contexts:
-        raise ValueError(f"There is no context {context}: P has {P.contexts}, counted from 0.")
-    evidence = P.evidence
-    if isinstance(evidence, Counts):
-        evidence = Counts(evidence.wins[context], evidence.ties[context])
-    elif isinstance(evidence, Ballots):
-        raise ValueError("Ballots are the evidence of one matrix, but P has contexts. Build one P a context.")
-    return PreferenceMatrix(P.probabilities[context], P.labels, evidence)
+    if context is not None:
+        return P.at(context)
+    if P.contexts is not None:
+        raise ValueError(f"P has {P.contexts} contexts, and this is about one. Choose it: context=0 (--context 0).")
+    return P
 
 
 def margins(P: ArrayLike) -> Array:

@@ -76,7 +76,17 @@ def program() -> None:
 @click.option("--reference", help="Reference policy A=0.5,B=0.3,C=0.2 of every player [default: uniform].")
 @pair_sampling
 @output_options
-def solve(file: str, game: str, unranked: str, as_json: bool, out: Path | None, figures: bool, **rest: Any) -> None:
+def solve(
+    file: str,
+    unranked: str,
+    context: int | None,
+    game: str,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+    figures: bool,
+    **players: Any,
+) -> None:
     """Solve the game over FILE exactly and print the answer with its certificate.
 
     \b
@@ -85,13 +95,15 @@ def solve(file: str, game: str, unranked: str, as_json: bool, out: Path | None, 
       stackelberg solve wins.csv --game nash --tau 0        a maximal lottery
       stackelberg solve wins.csv --game reward --tau 0 --without A C
     """
-    preference = load(file, unranked)
-    solution: Any = sb.solve(_game(preference, game, **{key: rest[key] for key in rest if key != "seed"}))
+    preference = load(file, unranked, context)
+    if figures and preference.contexts is not None:
+        raise ValueError(f"A figure is of one context, and FILE has {preference.contexts}. Pass --context 0.")
+    solution: Any = sb.solve(_game(preference, game, **players))
     emit(solution.as_dict(), as_json=as_json, out=out, name=f"solve-{game}")
     if not as_json:
         show_solution(solution, game)
     if figures:
-        draw(solution, out, rest["seed"], quiet=as_json)
+        draw(solution, out, seed, quiet=as_json)
 
 
 def _game(
@@ -131,30 +143,30 @@ def _game(
 def refine(
     file: str,
     unranked: str,
+    context: int | None,
     rounds: int,
     start: str | None,
-    as_json: bool,
+    seed: int,
     out: Path | None,
+    as_json: bool,
     figures: bool,
-    **rest: Any,
+    **players: Any,
 ) -> None:
     """Let the Follower improve an answer again and again, and print what each round brings.
 
     Coverage is the chance that a user's favourite (any action alike) is among the answers so far; beside it
     the same for independent Nash draws, and for Nash draws without replacement, at the same --tau.
     """
-    preference = load(file, unranked)
+    preference = load(file, unranked, context)
     if preference.contexts is not None:
-        raise ValueError("refine takes one matrix, not one a context. Pick a context first.")
+        raise ValueError(f"refine is of one matrix, and FILE has {preference.contexts} contexts. Pass --context 0.")
     if figures and start is not None:
         raise ValueError("--figures draws the chain that starts at the Leader. Leave out --start, or --figures.")
-    seed = rest.pop("seed")
-    solution = sb.solve(_game(preference, "stackelberg", left_out=(), **rest))
+    solution = sb.solve(_game(preference, "stackelberg", left_out=(), **players))
     first = parse_reference(start, preference.labels)
     refinement = solution.refine(rounds, first)
-    nash = sb.solve(
-        sb.NashGame(preference, tau=rest["tau"], reference=parse_reference(rest["reference"], preference.labels))
-    )
+    reference = parse_reference(players["reference"], preference.labels)
+    nash = sb.solve(sb.NashGame(preference, tau=players["tau"], reference=reference))
     document = {
         "labels": list(preference.labels),
         "distributions": refinement.distributions.tolist(),

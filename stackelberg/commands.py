@@ -47,6 +47,7 @@ preferences_file = options(
         help="What a partial ballot says about those it leaves out: below the ranked and not compared with "
         "each other, below and tied with each other, or nothing.",
     ),
+    click.option("--context", type=int, help="Take one context of FILE, counted from 0 [default: all]."),
 )
 tau_option = click.option("--tau", type=float, default=0.1, show_default=True, help="KL coefficient, ≥ 0.")
 output_options = options(
@@ -65,9 +66,10 @@ pair_sampling = click.option(
 )
 
 
-def load(file: str, unranked: str) -> PreferenceMatrix:
-    """The preferences of ``FILE``; ``-`` is standard input."""
-    return read_preferences(sys.stdin if file == "-" else file, unranked=Unranked(unranked))
+def load(file: str, unranked: str, context: int | None) -> PreferenceMatrix:
+    """The preferences of ``FILE``, or those of one of its contexts; ``-`` is standard input."""
+    preference = read_preferences(sys.stdin if file == "-" else file, unranked=Unranked(unranked))
+    return preference if context is None else preference.at(context)
 
 
 def parse_reference(text: str | None, labels: tuple[str, ...]) -> Array | None:

@@ -236,6 +236,23 @@ class PreferenceMatrix:
         """(contexts, n, n), with one context for a single matrix; a view."""
         return self.probabilities.reshape(-1, self.n, self.n)
 
+    def at(self, context: int) -> PreferenceMatrix:
+        """The single matrix of one context, counted from 0, with its labels and its evidence.
+
+        >>> PreferenceMatrix.random(3, contexts=2).at(1).probabilities.shape
+        (3, 3)
+        """
+        if self.contexts is None:
+            raise ValueError(f"P is one matrix without contexts, so it has no context {context!r}.")
+        if isinstance(context, bool) or not isinstance(context, (int, np.integer)):
+            raise ValueError(f"A context is a whole number from 0 to {self.contexts - 1}, not {context!r}.")
+        if not 0 <= context < self.contexts:
+            raise ValueError(f"There is no context {context}: P has {self.contexts}, counted from 0.")
+        evidence = self.evidence
+        if isinstance(evidence, Counts):
+            evidence = Counts(evidence.wins[context], evidence.ties[context])
+        return PreferenceMatrix(self.probabilities[context], self.labels, evidence)
+
     @property
     def counts(self) -> Counts | None:
         """The pairwise counts behind the numbers, or None where they are not known."""

@@ -135,7 +135,7 @@ class NashSolution(PolicySolution):
 
     Attributes:
         exploitability: what the best deviation gains: half the duality gap.
-        unique: whether it is the only equilibrium (always at τ > 0; at τ = 0 decided to 1e-13, see ``maximal_lottery``).
+        unique: whether it is the only equilibrium: always at τ > 0, decided to 1e-13 at τ = 0.
         support: (n,) mask of the actions played in *some* equilibrium.
         dimension: of the face of all equilibria, 0 where unique. On a face, ``policy`` is the equilibrium
             closest to the reference in KL: the one of maximum entropy for a uniform reference.

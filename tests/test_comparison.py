@@ -261,6 +261,15 @@ def test_each_pair_is_left_out_once():
     assert all((mu == without(5, *pair)).all() for pair, mu in seen)
 
 
+def test_where_there_are_many_pairs_some_are_left_out():
+    P = sb.PreferenceMatrix.random(8, seed=0)
+    every, some = (sensitivity(P, draws=3, most_left_out=most) for most in (28, 10))
+    assert (len(every.left_out), len(some.left_out), some.pairs) == (28, 10, 28)
+    answers = {row.pair: row.rlhf for row in every.left_out}
+    assert all(answers[row.pair] == row.rlhf for row in some.left_out)
+    assert len({row.pair for row in some.left_out}) == 10
+
+
 @pytest.mark.parametrize(("wins", "draws"), [(0, 10), (3, 10), (10, 10), (77, 200)])
 def test_wilson_is_scipys(wins, draws):
     low, high = wilson(np.array(wins / draws), draws)

@@ -107,7 +107,7 @@ def test_contexts_are_looked_at_one_at_a_time() -> None:
     both = sb.PreferenceMatrix(np.stack([cycles, order]))
     assert structure(both, context=0).three_cycles == 1
     assert structure(both, context=1).condorcet_winner == "0"
-    with pytest.raises(ValueError, match=r"2 contexts.*Pass context=0"):
+    with pytest.raises(ValueError, match=r"2 contexts.*Choose it: context=0"):
         structure(both)
     with pytest.raises(ValueError, match="no context 2"):
         structure(both, context=2)

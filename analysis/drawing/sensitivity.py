@@ -84,6 +84,8 @@ def _words(found: Sensitivity, shown: int) -> tuple[str, str, str]:
     subtitle += "intervals. Rings: over samplings that leave out one pair. NLHF and SLHF see no sampling."
     notes = ["Distance: total variation (0 to 1) to the policy under uniform sampling."]
     notes.append("Pairs that matter: those that change the winner when they are left out.")
+    if len(found.left_out) < found.pairs:
+        notes.append(f"Left out: {len(found.left_out):,} pairs chosen at random from {found.pairs:,}.")
     disconnected = sum(row.reason is not None for row in found.left_out)
     if disconnected:
         notes.append(f"Without a finite RLHF fit: {disconnected} of {len(found.left_out)} left-out pairs.")
