@@ -48,6 +48,17 @@ class Game:
             return stacked
         return stacked[0] if stacked.ndim > 1 else stacked[0].item()
 
+    def expectation(self, per_context: ArrayLike) -> float:
+        """``Σ_x ρ(x) per_context[x]``: a value or gap over all contexts, weighted by ``context_weights``.
+
+        >>> import stackelberg as sb
+        >>> game = sb.NashGame(sb.PreferenceMatrix.random(3, contexts=2), context_weights=[0.25, 0.75])
+        >>> game.expectation([1.0, 2.0])
+        1.75
+        """
+        weights: Array = self.context_weights  # type: ignore[attr-defined]  # every game sets its own
+        return float(weights @ check_shape(as_floats(per_context, "per_context"), weights.shape, "per_context"))
+
     def policy(self, values: ArrayLike, name: str) -> Array:
         """A policy from the user, (contexts, n), checked."""
         return check_shape(check_distribution(values, name), self.shape, name)
