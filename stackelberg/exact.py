@@ -38,17 +38,16 @@ def _(game: StackelbergGame) -> StackelbergSolution:
     contexts, n = game.shape
     follower = np.empty((contexts, n, n)) if contexts * n * n <= FOLLOWER_CELLS else None
     values, payoffs = stackelberg_values(game, follower)
-    slack = 4 * np.finfo(float).eps * game.tau_follower
-    leader, worth = lead(values, game.leader_reference, game.tau_leader, slack)
+    leader, worth = lead(values, game.leader_reference, game.tau_leader)
     gap = stackelberg_gap(game, leader, values, payoffs)
-    certify(gap, GAP_TOLERANCE * np.maximum(1, np.maximum(game.tau_leader, game.tau_follower)), "duality gap")
+    certify(gap, np.full(contexts, GAP_TOLERANCE), "duality gap")
     return StackelbergSolution(
         game=game,
         value=game.squeeze(worth),
         gap=game.squeeze(gap),
         leader=game.squeeze(leader),
         values=game.squeeze(values),
-        optimal_leaders=game.squeeze(maximisers(values, slack)),
+        optimal_leaders=game.squeeze(maximisers(values)),
         stored_follower=None if follower is None else game.squeeze(follower),
     )
 
@@ -87,7 +86,7 @@ def _(game: RewardGame) -> RewardSolution:
     rewards = fit_bradley_terry(p, game.sampling, game.labels)
     policy, worth = lead(rewards, game.reference, game.tau, REWARD_TIE)
     gap = reward_gap(game, rewards, policy)
-    certify(gap, REWARD_TIE * np.maximum(1, game.tau), "regularised reward missed")
+    certify(gap, np.full(len(gap), REWARD_TIE), "regularised reward missed")
     return RewardSolution(
         game=game,
         value=game.squeeze(worth),

@@ -50,12 +50,42 @@ def restricted(reference: Array, face: NDArray[np.bool_]) -> Array:
 def kl_divergence(policy: ArrayLike, reference: ArrayLike) -> Array:
     """``KL(policy ‖ reference) = Σ policy · log(policy / reference)`` in nats, along the last axis.
 
-    Infinite where the policy plays what the reference never does.
+    Infinite where the policy plays what the reference never does. Summed from the terms
+    ``reference · ((1 + x) log(1 + x) − x) ≥ 0`` with ``1 + x = policy / reference``, so that tiny divergences keep
+    their digits.
 
     >>> float(kl_divergence([1.0, 0.0], [0.5, 0.5]))
     0.69314718055...
     """
-    return np.asarray(rel_entr(np.asarray(policy, float), np.asarray(reference, float)).sum(axis=-1))
+    p, q = np.broadcast_arrays(np.asarray(policy, float), np.asarray(reference, float))
+    x = np.divide(p - q, q, out=np.full(p.shape, np.inf), where=q > 0)
+    near = np.abs(x) < 0.5
+    small = np.where(near, x, 0.0)
+    series = q * np.where(np.abs(small) < 1e-5, small**2 * (0.5 - small / 6), (1 + small) * np.log1p(small) - small)
+    return np.asarray(np.where(near, series, rel_entr(p, q) - p + q).sum(axis=-1))
+
+
+def soft_maximum(values: Array, reference: Array, tau: Array) -> Array:
+    """``τ log Σ reference · exp(values / τ)`` along the last axis: the worth of the KL-regularised best policy.
+
+    It is the largest value at τ = 0 and tends to the mean under the reference as τ grows; written so that it
+    neither overflows at τ → 0 nor cancels at τ → ∞.
+
+    Args:
+        values: (…, n).
+        reference: distributions that broadcast with ``values``; zeros are allowed where τ > 0.
+        tau: (…,), ≥ 0.
+
+    >>> soft_maximum(np.array([[0.0, 1.0]] * 3), np.array([0.5, 0.5]), np.array([0.0, 1.0, 1e12])).round(6)
+    array([1.      , 0.620115, 0.5     ])
+    """
+    values, reference = np.broadcast_arrays(values, reference)
+    played = (reference > 0) | (tau == 0)[..., None]
+    best = np.where(played, values, -np.inf).max(axis=-1)
+    step = np.where(tau > 0, tau, 1.0)
+    drop = np.where(played, values - best[..., None], 0.0) / step[..., None]
+    total = np.where(tau > 0, np.log1p((reference * np.expm1(drop)).sum(axis=-1)), 0.0)
+    return np.asarray(best + step * total)
 
 
 def entropy(policy: ArrayLike) -> Array:

@@ -78,10 +78,9 @@ class StackelbergSolution(Solution):
     @property
     def best_responses(self) -> NDArray[np.bool_]:
         """(n, n) mask: the answers y' that y beats least, ties included: the Follower's optimal face at τ_F = 0."""
-        p = self.game.preference.probabilities
-        allowed = self.game.follower_reference > 0
-        p = p if allowed.all() else np.where(self.game.squeeze(np.broadcast_to(allowed, p.shape)), p, 1.0)
-        return np.asarray(p <= p.min(axis=-1, keepdims=True) + tie(p))
+        p = np.where(self.game.follower_reference > 0, self.game.preference.stacked, np.inf)
+        scale = np.where(np.isinf(p), 0.5, p)
+        return self.game.squeeze(p <= p.min(axis=-1, keepdims=True) + tie(scale))
 
     def refine(self, rounds: int, start: ArrayLike | None = None) -> Refinement:
         """Let the Follower improve the Leader's answer (or one drawn from ``start``), again and again.

@@ -13,24 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackelberg.game import StackelbergGame
-from stackelberg.simplex import TIE_TOLERANCE, log_of, log_sum_exp, restricted, softmax
+from stackelberg.simplex import TIE_TOLERANCE, kl_divergence, log_of, restricted, soft_maximum, softmax
 from stackelberg.validation import Array
 
 BLOCK = 1 << 16
 """Cells a block: the temporaries of one block stay in the processor's cache."""
 
 
-def blocks(contexts: int, n: int) -> Iterator[tuple[slice, slice]]:
-    """Slices (contexts, rows) that tile (contexts, n, n): whole games where they fit a block, else rows of one."""
-    if n * n <= BLOCK:
-        step = max(1, BLOCK // (n * n))
-        for start in range(0, contexts, step):
-            yield slice(start, min(contexts, start + step)), slice(0, n)
-        return
-    step = max(1, BLOCK // n)
-    for context in range(contexts):
-        for start in range(0, n, step):
-            yield slice(context, context + 1), slice(start, min(n, start + step))
+SOFT = 10.0
+"""From this τ on the logarithm of a sum near 1 would cancel, and is computed from small differences instead."""
+
+
+def blocks(contexts: int, n: int, tau: Array) -> Iterator[tuple[slice, slice]]:
+    """Slices (contexts, rows) that tile (contexts, n, n): whole games where they fit a block, else rows of one.
+
+    Within a block every τ is zero, or every one moderate, or every one at least ``SOFT``.
+    """
+    size, rows = (BLOCK // (n * n), n) if n * n <= BLOCK else (1, max(1, BLOCK // n))
+    kind = np.digitize(tau, [np.nextafter(0, 1), SOFT])
+    edges = [0, *(np.flatnonzero(np.diff(kind)) + 1).tolist(), contexts]
+    for first, last in pairwise(edges):
+        for start in range(first, last, size):
+            for row in range(0, n, rows):
+                yield slice(start, min(last, start + size)), slice(row, min(n, row + rows))
 
 
 def compact(reference: Array) -> Array:
@@ -45,7 +50,7 @@ def tile(array: Array, context: slice, rows: slice) -> Array:
 
 
 def respond(p: Array, reference: Array, tau: Array) -> tuple[Array, Array]:
-    """The Follower's best responses and their values, for rows with one common sign of τ.
+    """The Follower's best responses and their values, for a block of rows.
 
     τ > 0: ``ω ∝ ω_ref exp(−p/τ)``, ``V = −τ log Σ ω_ref exp(−p/τ)``. τ = 0: ``V = min p`` and ω is the
     reference restricted to the minimisers.
@@ -63,6 +68,8 @@ def respond(p: Array, reference: Array, tau: Array) -> tuple[Array, Array]:
         return least[..., 0], restricted(reference, p <= least + tie(p))
     follower = least - p
     follower /= tau[:, None, None]
+    if tau.min() >= SOFT:
+        return -soft_maximum(-p, reference, tau[:, None]), softmax(follower + log_of(reference))
     log_reference = log_of(reference)
     if reference.size == 1:  # the same for every reply, which leaves the largest exponent at 0
         top = log_reference
@@ -89,6 +96,8 @@ def tie(p: Array) -> Array:
 
 def follower_payoffs(p: Array, reference: Array, tau: Array, follower: Array) -> Array:
     """``V̂(y; ω) = Σ ω p + τ_F KL(ω‖ω_ref)`` for each row, (c, rows): what the Leader gets against ω."""
+    if tau.min() >= SOFT:
+        return np.einsum("crn,crn->cr", p, follower) + tau[:, None] * kl_divergence(follower, reference)
     tiny = np.finfo(float).tiny
     cost = np.maximum(follower, tiny)
     np.log(cost, out=cost)
@@ -116,9 +125,8 @@ def lead(values: Array, reference: Array, tau: Array, slack: Array | float = 0.0
     Returns:
         policy (contexts, n) and worth (contexts,).
     """
-    best = values.max(axis=-1, keepdims=True)
-    logits = log_of(reference) + (values - best) / np.where(tau > 0, tau, 1.0)[:, None]
-    worth = best[:, 0] + tau * log_sum_exp(logits)
+    worth = soft_maximum(values, reference, tau)
+    logits = log_of(reference) + (values - values.max(axis=-1, keepdims=True)) / np.where(tau > 0, tau, 1.0)[:, None]
     if (tau > 0).all():
         return softmax(logits), worth
     greedy = restricted(np.broadcast_to(reference, values.shape), maximisers(values, slack))
@@ -146,21 +154,11 @@ def stackelberg_values(game: StackelbergGame, follower: Array | None = None) -> 
     """
     p, reference, tau = game.preference.stacked, compact(game.follower_reference), game.tau_follower
     values, payoffs = np.empty(game.shape), np.empty(game.shape)
-    for context, rows in blocks(*game.shape):
-        for part in _one_sign(tau, context):
-            cells, weights = p[part, rows], tile(reference, part, rows)
-            value, response = respond(cells, weights, tau[part])
-            values[part, rows] = value
-            payoffs[part, rows] = follower_payoffs(cells, weights, tau[part], response)
-            if follower is not None:
-                follower[part, rows] = response
+    for part, rows in blocks(*game.shape, tau):
+        cells, weights = p[part, rows], tile(reference, part, rows)
+        value, response = respond(cells, weights, tau[part])
+        values[part, rows] = value
+        payoffs[part, rows] = follower_payoffs(cells, weights, tau[part], response)
+        if follower is not None:
+            follower[part, rows] = response
     return values, payoffs
-
-
-def _one_sign(tau: Array, context: slice) -> Iterator[slice]:
-    """Split a slice of contexts into runs in which τ is all positive or all zero."""
-    positive = tau[context] > 0
-    edges = np.flatnonzero(np.diff(positive)) + 1
-    bounds = [0, *edges.tolist(), len(positive)]
-    for start, stop in pairwise(bounds):
-        yield slice(context.start + start, context.start + stop)
