@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 import stackelberg as sb
 from analysis.comparison import Comparison
@@ -26,6 +27,7 @@ from analysis.sensitivity import sensitivity
 from analysis.structure import structure as find_structure
 from analysis.tournament import one_context
 from stackelberg.commands import (
+    confess,
     console,
     emit,
     load,
@@ -61,7 +63,7 @@ def structure(
     probabilities they are left out, and that is said.
     """
     preference = one_context(load(file, unranked, context))
-    found = find_structure(preference, draws=draws, seed=seed, progress=not as_json)
+    found = find_structure(preference, draws=draws, seed=seed, progress=sys.stderr.isatty())
     emit(found.as_dict(), as_json=as_json, out=out, name="structure")
     if not as_json:
         show_structure(found)
@@ -96,6 +98,7 @@ def compare(
     emit(found.as_dict(), as_json=as_json, out=out, name="compare")
     if not as_json:
         show_comparison(found)
+        confess(preference)
     if figures:
         write_drawings(comparison_drawings(found, seed), out, seed, quiet=as_json)
 
@@ -116,6 +119,8 @@ def demo(
     Figures go into --out (default: figures); --figures is implied.
     """
     out = out or Path("figures")
+    if min(alpha) < 0 or not np.isclose(sum(alpha), 1):
+        raise ValueError(f"--alpha must be three shares that sum to 1, not {alpha}. Write --alpha 0.4 0.35 0.25.")
     document = {
         "minneapolis": _demonstrate(
             "Minneapolis, Ward 2, 2021", minneapolis(), tau, seed, out / "minneapolis", as_json

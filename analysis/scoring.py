@@ -23,7 +23,8 @@ def borda_scores(P: ArrayLike, sampling: ArrayLike | None = None) -> Array:
     Args:
         P: (…, n, n) preferences.
         sampling: μ ≥ 0, (…, n, n), how often each pair is shown, up to a factor, in either order (it is made
-            symmetric); every pair alike by default. Leading axes broadcast with those of P.
+            symmetric); every pair alike by default. Leading axes broadcast with those of P. Pairs that were
+            never compared do not count.
 
     Returns:
         scores, NaN for an action that is never shown (½ for the only action there is).
@@ -37,6 +38,7 @@ def borda_scores(P: ArrayLike, sampling: ArrayLike | None = None) -> Array:
     m = margins(P)
     n = m.shape[-1]
     mu = np.ones((n, n)) if sampling is None else np.asarray(sampling, dtype=np.float64)
+    mu = mu * P.compared if isinstance(P, sb.PreferenceMatrix) else mu
     mu = np.where(np.eye(n, dtype=bool), 0.0, mu + np.swapaxes(mu, -1, -2))
     won, shown = (mu * m).sum(axis=-1), mu.sum(axis=-1)
     missing = np.full(np.broadcast_shapes(won.shape, shown.shape), np.nan if n > 1 else 0.0)
@@ -129,7 +131,7 @@ def reward_answers(P: sb.PreferenceMatrix, tau: float, samplings: Array) -> Answ
         (array([[0.731, 0.269], [  nan,   nan]]), [True, False])
     """
     many = sb.PreferenceMatrix(np.broadcast_to(P.probabilities, samplings.shape), P.labels)
-    found = reward_policy(many, tau, samplings)
+    found = reward_policy(many, tau, samplings * P.compared)
     if not isinstance(found, Unavailable):
         return Answers(found.policy, found.optimal_actions, (None,) * len(samplings))
     if len(samplings) == 1:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import warnings
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 
 import stackelberg as sb
 from stackelberg.commands import (
+    confess,
     draw,
     emit,
     load,
@@ -102,6 +105,7 @@ def solve(
     emit(solution.as_dict(), as_json=as_json, out=out, name=f"solve-{game}")
     if not as_json:
         show_solution(solution, game)
+        confess(preference)
     if figures:
         draw(solution, out, seed, quiet=as_json)
 
@@ -155,7 +159,7 @@ def refine(
     """Let the Follower improve an answer again and again, and print what each round brings.
 
     Coverage is the chance that a user's favourite (any action alike) is among the answers so far; beside it
-    the same for independent Nash draws, and for Nash draws without replacement, at the same --tau.
+    the same for independent Nash draws, and for Nash draws without replacement, at the Leader's τ.
     """
     preference = load(file, unranked, context)
     if preference.contexts is not None:
@@ -166,7 +170,7 @@ def refine(
     first = parse_reference(start, preference.labels)
     refinement = solution.refine(rounds, first)
     reference = parse_reference(players["reference"], preference.labels)
-    nash = sb.solve(sb.NashGame(preference, tau=players["tau"], reference=reference))
+    nash = sb.solve(sb.NashGame(preference, tau=solution.game.tau_leader, reference=reference))
     document = {
         "labels": list(preference.labels),
         "distributions": refinement.distributions.tolist(),
@@ -181,12 +185,21 @@ def refine(
     emit(document, as_json=as_json, out=out, name="refine")
     if not as_json:
         show_refinement(document, np.asarray(document["distributions"]))
+        confess(preference)
     if figures:
         draw(solution, out, seed, quiet=as_json, rounds=rounds)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program; 0 on success, 2 with one readable line for bad input, 1 for an uncertified answer."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no Greek still gets its numbers
+    with warnings.catch_warnings():
+        warnings.showwarning = _one_line  # type: ignore[assignment]  # fewer arguments are read
+        return _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> int:
     try:
         program.main(arguments, prog_name="stackelberg", standalone_mode=False)
     except click.ClickException as error:
@@ -201,6 +214,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         return _refuse(str(error), 2)
     return 0
+
+
+def _one_line(message: Warning | str, *_: Any) -> None:
+    click.echo(f"warning: {' '.join(str(message).split())}", err=True)
 
 
 def _refuse(message: str, code: int) -> int:

@@ -51,9 +51,11 @@ preferences_file = options(
 )
 tau_option = click.option("--tau", type=float, default=0.1, show_default=True, help="KL coefficient, ≥ 0.")
 output_options = options(
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of whatever is drawn at random."),
+    click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of whatever is drawn at random."
+    ),
     click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results and figures."),
-    click.option("--json", "as_json", is_flag=True, help="Print JSON (keys are documented in the README)."),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON (the README lists the keys)."),
     click.option("--figures", is_flag=True, help="Draw into --out (default: figures)."),
 )
 pair_sampling = click.option(
@@ -68,18 +70,36 @@ pair_sampling = click.option(
 
 def load(file: str, unranked: str, context: int | None) -> PreferenceMatrix:
     """The preferences of ``FILE``, or those of one of its contexts; ``-`` is standard input."""
-    preference = read_preferences(sys.stdin if file == "-" else file, unranked=Unranked(unranked))
+    stream = getattr(sys.stdin, "buffer", sys.stdin)  # bytes, where there are any: npz comes through a pipe too
+    preference = read_preferences(stream if file == "-" else file, unranked=Unranked(unranked))
     return preference if context is None else preference.at(context)
+
+
+def confess(preference: PreferenceMatrix) -> None:
+    """Say which pairs were never compared, so that nobody takes their ½ for an observation."""
+    pairs = preference.never_compared
+    if pairs:
+        shown = "; ".join(f"{first} – {second}" for first, second in pairs[:6]) + ("; …" if len(pairs) > 6 else "")
+        console().print(f"{len(pairs)} pairs were never compared, and their p = ½ is a guess: {shown}")
 
 
 def parse_reference(text: str | None, labels: tuple[str, ...]) -> Array | None:
     """A reference policy from ``A=0.5,B=0.3,C=0.2`` (those not named get 0); None or ``uniform`` is uniform.
+
+    Labels with a comma or ``=`` in them want JSON: ``{"a, b": 0.5, "c": 0.5}``.
 
     >>> parse_reference("B=0.25,A=0.75", ("A", "B", "C"))
     array([0.75, 0.25, 0.  ])
     """
     if text is None or text == "uniform":
         return None
+    given = _json_pairs(text) if text.startswith("{") else _plain_pairs(text)
+    for name in given:
+        find(name, labels)
+    return np.array([given.get(label, 0.0) for label in labels])
+
+
+def _plain_pairs(text: str) -> dict[str, float]:
     given: dict[str, float] = {}
     for part in text.split(","):
         name, _, number = part.rpartition("=")
@@ -87,11 +107,19 @@ def parse_reference(text: str | None, labels: tuple[str, ...]) -> Array | None:
         try:
             probability = float(number if name else "")
         except ValueError:
-            raise ValueError(f"--reference: {part!r} is not LABEL=PROBABILITY. Write A=0.5,B=0.5.") from None
+            raise ValueError(f"--reference: {part!r} is not LABEL=PROBABILITY. Write A=0.5,B=0.5, or JSON.") from None
         if name in given:
             raise ValueError(f"--reference names {name!r} twice. Name every action once.")
-        given[labels[find(name, labels)]] = probability
-    return np.array([given.get(label, 0.0) for label in labels])
+        given[name] = probability
+    return given
+
+
+def _json_pairs(text: str) -> dict[str, float]:
+    try:
+        given = json.loads(text)
+        return {name: float(probability) for name, probability in given.items()}
+    except (ValueError, TypeError):
+        raise ValueError(f'--reference: {text!r} is not JSON such as {{"A": 0.5, "B": 0.5}}. Write that.') from None
 
 
 def parse_sampling(left_out: tuple[tuple[str, str], ...], labels: tuple[str, ...]) -> Array | None:
@@ -101,6 +129,8 @@ def parse_sampling(left_out: tuple[tuple[str, str], ...], labels: tuple[str, ...
     sampling = np.ones((len(labels), len(labels))) - np.eye(len(labels))
     for first, second in left_out:
         i, j = find(first, labels), find(second, labels)
+        if i == j:
+            raise ValueError(f"--without {first} {second}: an action is never compared with itself. Name two.")
         sampling[i, j] = sampling[j, i] = 0
     return sampling
 

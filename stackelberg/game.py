@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stackelberg.preference import PreferenceMatrix
-from stackelberg.validation import Array, as_floats, check_distribution, check_shape
+from stackelberg.validation import Array, as_floats, as_numbers, check_distribution, check_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,19 +63,24 @@ class Game:
         """A policy from the user, (contexts, n), checked."""
         return check_shape(check_distribution(values, name), self.shape, name)
 
-    def _set_tau(self, name: str, value: ArrayLike) -> None:
-        tau = check_shape(as_floats(value, name), self.shape[:1], name)
-        if (tau < 0).any():
-            raise ValueError(f"{name} must be zero or positive; it is {tau.min():.6g}.")
-        object.__setattr__(self, name, tau)
+    def _set_tau(self, attribute: str, value: ArrayLike, name: str = "tau") -> None:
+        tau = check_shape(as_numbers(value, name), self.shape[:1], name)
+        if not ((tau >= 0) & np.isfinite(tau)).all():
+            raise ValueError(f"{name} must be zero or positive and finite; it is {value!r}.")
+        object.__setattr__(self, attribute, tau)
 
     def _set_reference(self, name: str, shape: tuple[int, ...], tau: Array) -> None:
         """Store the reference in its smallest broadcastable shape, with the context axis."""
         given = getattr(self, name)
         n = shape[-1]
         uniform = np.full(n, 1 / n)
-        reference = uniform if given is None else check_distribution(given, name, full_support=bool((tau == 0).any()))
-        check_shape(reference, shape, name)
+        reference = uniform if given is None else check_distribution(given, name)
+        everywhere = check_shape(reference, shape, name)
+        if (reference == 0).any() and (everywhere[tau == 0] == 0).any():
+            raise ValueError(
+                f"{name} gives some action probability 0 where tau = 0, and there is no KL term to say what that "
+                "means. Leave the action out of P, or use tau > 0."
+            )
         if len(shape) == 3 and reference.ndim == 2 and shape[0] != 1 and shape[0] == n:
             raise ValueError(
                 f"{name} of shape {reference.shape} could mean a row a context or a row an action here. "
@@ -125,7 +130,7 @@ class StackelbergGame(Game):
         contexts, n = self.shape
         for name in ("tau_leader", "tau_follower"):
             own = getattr(self, name)
-            self._set_tau(name, self.tau if own is None else own)
+            self._set_tau(name, *((self.tau,) if own is None else (own, name)))
         self._set_reference("leader_reference", (contexts, n), self.tau_leader)
         self._set_reference("follower_reference", (contexts, n, n), self.tau_follower)
         self._set_weights()
@@ -166,7 +171,9 @@ class RewardGame(Game):
         preference: a :class:`PreferenceMatrix`, or an array that makes one.
         tau: KL coefficient ≥ 0, a number or one a context.
         sampling: μ ≥ 0, (n, n) or (contexts, n, n); how often each pair is shown to annotators, up to a
-            factor. Every pair alike by default. Where P is not Bradley–Terry the answer depends on it.
+            factor. By default every pair alike, but for those that were never compared
+            (``preference.never_compared``), whose ½ is no observation. ``preference.comparisons`` weighs pairs
+            by how often they were compared. Where P is not Bradley–Terry the answer depends on it.
         reference: π_ref, (n,) or (contexts, n); uniform by default. Zeros are allowed where τ > 0.
         context_weights: ρ, (contexts,); uniform by default.
     """
@@ -182,7 +189,7 @@ class RewardGame(Game):
         self._set_tau("tau", self.tau)
         self._set_reference("reference", self.shape, self.tau)
         self._set_weights()
-        given = np.ones((n, n)) - np.eye(n) if self.sampling is None else as_floats(self.sampling, "sampling")
+        given = self.preference.compared if self.sampling is None else as_floats(self.sampling, "sampling")
         if (given < 0).any():
             raise ValueError(f"sampling weights must not be negative; the smallest is {given.min():.6g}.")
         object.__setattr__(self, "sampling", check_shape(given, (contexts, n, n), "sampling"))

@@ -265,6 +265,13 @@ class PreferenceMatrix:
         return None if counts is None else counts.comparisons
 
     @property
+    def compared(self) -> Array:
+        """1 where a pair of different actions was compared, 0 elsewhere; shaped as P. Without evidence all were."""
+        comparisons = self.comparisons
+        known = np.ones(self.probabilities.shape) if comparisons is None else (comparisons > 0).astype(float)
+        return np.asarray(known * (1 - np.eye(self.n)))
+
+    @property
     def never_compared(self) -> tuple[tuple[str, str], ...]:
         """The pairs (in any context) of which no comparison is known and whose ½ is therefore a guess."""
         comparisons = self.comparisons

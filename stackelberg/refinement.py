@@ -134,7 +134,7 @@ def _covered(reached: Array, favourites: ArrayLike | None) -> Array:
 
 
 def _check_rounds(rounds: int) -> None:
-    if not isinstance(rounds, (int, np.integer)) or rounds < 1:
+    if isinstance(rounds, bool) or not isinstance(rounds, (int, np.integer)) or rounds < 1:
         raise ValueError(f"rounds must be a positive whole number of answers, not {rounds!r}.")
 
 

@@ -7,35 +7,37 @@ from typing import Any
 from stackelberg.commands import table
 from stackelberg.validation import Array
 
+SHARED = ("labels", "never_compared")
+"""What a solution says once, for all its contexts."""
+
 
 def show_solution(solution: Any, name: str) -> None:
     """The answer as a table, one a context."""
     document = solution.as_dict()
     contexts = solution.game.preference.contexts
     for context in range(contexts or 1):
-        here = {
-            key: value if contexts is None or key == "labels" else value[context] for key, value in document.items()
-        }
+        here = {key: value if contexts is None or key in SHARED else value[context] for key, value in document.items()}
         title = {"stackelberg": "Stackelberg game (SLHF)", "nash": "Nash game (NLHF)", "reward": "Reward (RLHF)"}[name]
         where = "" if contexts is None else f", context {context}"
-        columns, rows = _rows(here, name)
+        columns, rows = _rows(here, name, name == "stackelberg" and bool(solution.game.tau_follower.any()))
         table(title + where, columns, rows, f"value {here['value']:.6f}   {_certificate(here, name)}")
 
 
 def _certificate(here: dict[str, Any], name: str) -> str:
-    gap = f"duality gap {here['gap']:.1e}"
+    gap = f"duality gap {max(here['gap'], 0):.1e}"
     if name == "nash":
         size = f"a face of dimension {here['dimension']}, maximum entropy shown"
-        return f"{gap}   exploitability {here['exploitability']:.1e}   {'unique' if here['unique'] else size}"
+        return f"{gap}   exploitability {max(here['exploitability'], 0):.1e}   {'unique' if here['unique'] else size}"
     return f"{gap}   residual {here['residual']:.1e}" if name == "reward" else gap
 
 
-def _rows(here: dict[str, Any], name: str) -> tuple[list[str], list[list[Any]]]:
+def _rows(here: dict[str, Any], name: str, soft: bool) -> tuple[list[str], list[list[Any]]]:
     labels = here["labels"]
     if name == "stackelberg":
         replies = [", ".join(here["best_responses"][label][:4]) for label in labels]
         optimal = ["●" if label in here["optimal_leaders"] else "" for label in labels]
-        columns = ["answer y", "Leader π(y)", "worst case V(y)", "optimal", "Follower's best reply"]
+        value = "soft worst case V(y)" if soft else "worst case V(y)"
+        columns = ["answer y", "Leader π(y)", value, "largest V", "Follower's best reply"]
         return columns, [
             list(row) for row in zip(labels, here["leader"], here["values"], optimal, replies, strict=True)
         ]

@@ -43,6 +43,9 @@ class Solution:
         """The answer as plain lists, in the stable form that ``--json`` prints."""
         raise TypeError(f"{type(self).__name__} has no plain form.")
 
+    def _never_compared(self) -> list[list[str]]:
+        return [list(pair) for pair in self.game.preference.never_compared]
+
     def _named(self, mask: NDArray[np.bool_]) -> Any:
         """A mask over actions as labels, one list a context where there are contexts."""
         names = np.array(self.game.labels, dtype=object)
@@ -103,6 +106,7 @@ class StackelbergSolution(Solution):
             "gap": plain(self.gap),
             "optimal_leaders": self._named(self.optimal_leaders),
             "best_responses": _responses(self),
+            "never_compared": self._never_compared(),
         }
 
 
@@ -157,6 +161,7 @@ class NashSolution(PolicySolution):
             "gap": plain(self.gap),
             "support": self._named(self.support),
             "dimension": plain(self.dimension),
+            "never_compared": self._never_compared(),
         }
 
 
@@ -185,6 +190,7 @@ class RewardSolution(PolicySolution):
             "gap": plain(self.gap),
             "residual": plain(self.residual),
             "optimal_actions": self._named(self.optimal_actions),
+            "never_compared": self._never_compared(),
         }
 
 

@@ -26,7 +26,19 @@ def shown(value: object) -> str:
 
 
 def as_floats(values: ArrayLike, name: str) -> Array:
-    """A float64 copy of ``values``, or a ``ValueError`` that names the array and the first bad cell."""
+    """A finite float64 copy of ``values``, or a ``ValueError`` that names the array and the first bad cell."""
+    array = as_numbers(values, name)
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        cell = tuple(int(i) for i in bad[0])
+        raise ValueError(
+            f"{name} must be finite; at {cell} it is {array[cell]}. Remove or fill the missing entries first."
+        )
+    return array
+
+
+def as_numbers(values: ArrayLike, name: str) -> Array:
+    """A float64 copy of ``values``, or a ``ValueError`` that says what else they are."""
     if hasattr(values, "columns") and hasattr(values, "to_numpy"):
         raise ValueError(
             f"{name} is a data frame, whose labels would be lost. "
@@ -44,12 +56,6 @@ def as_floats(values: ArrayLike, name: str) -> Array:
             array = np.array(raw, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be an array of real numbers, but {error}. Pass numbers only.") from None
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        cell = tuple(int(i) for i in bad[0])
-        raise ValueError(
-            f"{name} must be finite; at {cell} it is {array[cell]}. Remove or fill the missing entries first."
-        )
     return array
 
 
@@ -100,6 +106,8 @@ def _likely_cause(p: Array) -> str:
     transposed = np.swapaxes(p, -1, -2)
     n = p.shape[-1]
     off = p[..., ~np.eye(n, dtype=bool)]
+    if (p >= 0).all() and np.abs(p + transposed - 1).max() < 1e-5:
+        return "Were these float32? Compute P[y', y] = 1 - P[y, y'] in float64."
     if (p < 0).any() and np.allclose(p + transposed, 0):
         return "P is skew-symmetric: are these margins? Use PreferenceMatrix.from_margins."
     if off.size and (off >= 0).all() and (off > 1).any():
@@ -141,7 +149,7 @@ def check_labels(labels: Sequence[Any] | None, n: int | None) -> tuple[str, ...]
     return names
 
 
-def check_distribution(values: ArrayLike, name: str, *, full_support: bool = False) -> Array:
+def check_distribution(values: ArrayLike, name: str) -> Array:
     """Rows (last axis) that are probabilities and sum to 1 to 1e-9; returned as they are, never rescaled."""
     array = as_floats(values, name)
     if array.ndim == 0 or not array.size:
@@ -153,12 +161,6 @@ def check_distribution(values: ArrayLike, name: str, *, full_support: bool = Fal
     wrong = np.abs(total - 1) > COMPLEMENT_TOLERANCE
     if wrong.any():
         raise ValueError(f"{name} must sum to 1; it sums to {total[wrong][0]:.9g}. Divide by the sum first.")
-    if full_support and (array == 0).any():
-        cell = _first(array == 0)
-        raise ValueError(
-            f"{name} gives action {cell[-1]} probability 0, and at tau = 0 there is no KL term to say what that "
-            "means. Leave the action out of P, or use tau > 0."
-        )
     return array
 
 

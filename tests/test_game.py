@@ -21,15 +21,21 @@ def test_players_may_have_their_own_tau():
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda: sb.NashGame(P, tau=-1), "tau must be zero or positive; it is -1"),
-        (lambda: sb.NashGame(P, tau=np.nan), "tau must be finite"),
+        (lambda: sb.NashGame(P, tau=-1), "tau must be zero or positive and finite; it is -1"),
+        (lambda: sb.NashGame(P, tau=np.nan), "tau must be zero or positive and finite; it is nan"),
         (lambda: sb.NashGame(P, tau="small"), "tau must be an array of real numbers"),
         (lambda: sb.NashGame(PX, tau=[0.1, 0.2]), r"tau has shape \(2,\), which does not fit \(3,\)"),
         (lambda: sb.NashGame(P, reference=[0.5, 0.6, 0.1]), "reference must sum to 1; it sums to 1.2"),
         (lambda: sb.NashGame(P, reference=[0.5, 0.7, -0.2]), r"must not be negative; at \(2,\)"),
         (lambda: sb.NashGame(P, reference=[0.5, 0.5]), r"shape \(2,\), which does not fit"),
-        (lambda: sb.NashGame(P, tau=0, reference=[0.5, 0.5, 0]), "at tau = 0 there is no KL term"),
-        (lambda: sb.StackelbergGame(P, tau=0, follower_reference=[0.5, 0.5, 0]), "follower_reference gives action 2"),
+        (
+            lambda: sb.NashGame(P, tau=0, reference=[0.5, 0.5, 0]),
+            "reference gives some action probability 0 where tau = 0",
+        ),
+        (
+            lambda: sb.StackelbergGame(P, tau=0, follower_reference=[0.5, 0.5, 0]),
+            "follower_reference gives some action probability 0",
+        ),
         (lambda: sb.StackelbergGame(PX, follower_reference=np.full((3, 3), 1 / 3)), "a row a context or a row an"),
         (lambda: sb.RewardGame(P, sampling=-np.ones((3, 3))), "sampling weights must not be negative"),
         (lambda: sb.RewardGame(P, sampling=np.ones((2, 2))), "sampling has shape"),
@@ -88,3 +94,29 @@ def test_playing_what_the_reference_never_plays_is_infinitely_bad():
     assert sb.leader_gap(game, [0, 0, 1]) == np.inf
     assert sb.follower_gap(game, [1, 0, 0], [0, 0, 1]) == np.inf
     assert sb.follower_gap(game, [1, 0, 0], [[0.5, 0.5, 0], [0, 0, 1], [0, 0, 1]]) < np.inf
+
+
+def test_a_reference_may_have_zeros_in_the_contexts_whose_tau_is_positive():
+    reference = [[1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0], [1, 0, 0]]
+    solution = sb.solve(sb.NashGame(PX, tau=[0, 0.1, 1e3], reference=reference))
+    np.testing.assert_array_equal(solution.policy[1:] > 0, np.array(reference)[1:] > 0)
+    with pytest.raises(ValueError, match="some action probability 0"):
+        sb.NashGame(PX, tau=[0.1, 0, 0.1], reference=reference)
+
+
+def test_pairs_that_were_never_compared_are_no_observations():
+    """A beats B, B beats C, A and C never met: their ½ must not hold the rewards together."""
+    wins = sb.PreferenceMatrix.from_counts([[0, 3, 0], [1, 0, 2], [0, 1, 0]], labels=list("ABC"))
+    met = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]])
+    np.testing.assert_array_equal(wins.compared, met)
+    default, chosen = sb.solve(sb.RewardGame(wins)), sb.solve(sb.RewardGame(wins, sampling=met))
+    np.testing.assert_allclose(default.rewards, chosen.rewards, atol=1e-14)
+    np.testing.assert_allclose(np.diff(default.rewards), [-np.log(3), -np.log(2)], atol=1e-12)
+    assert default.as_dict()["never_compared"] == [["A", "C"]]
+    with pytest.raises(sb.NoFiniteMaximiser):
+        sb.solve(sb.RewardGame(sb.PreferenceMatrix.from_counts([[0, 3, 0], [0, 0, 2], [0, 0, 0]])))
+
+
+def test_a_tau_beyond_double_precision_is_refused():
+    with pytest.raises(sb.CertificateError, match="larger tau, or tau = 0"):
+        sb.solve(sb.NashGame(sb.PreferenceMatrix.condorcet([0.4, 0.35, 0.25]), tau=1e-300))

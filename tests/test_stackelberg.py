@@ -68,7 +68,7 @@ def test_every_tournament_elects_the_simpson_kramer_winners(n):
 def test_extreme_tau_neither_overflows_nor_loses_the_certificate(tau):
     solution = sb.solve(sb.StackelbergGame(sb.PreferenceMatrix.random(300, seed=1), tau=tau))
     assert np.isfinite(solution.values).all()
-    assert abs(solution.gap) < 1e-12 * max(1, tau)
+    assert abs(solution.gap) < 1e-14
 
 
 def test_tiny_tau_tends_to_the_tau_zero_answer():
@@ -94,6 +94,21 @@ def test_a_reference_with_zeros_restricts_the_play():
     assert (solution.leader[2:] == 0).all()
     assert (solution.follower[:, 0] == 0).all()
     assert abs(solution.gap) < 1e-14
+    replies = P.probabilities[:, 1:].argmin(axis=-1) + 1
+    np.testing.assert_array_equal(solution.best_responses.argmax(axis=-1), replies)
+    assert solution.as_dict()["best_responses"]["0"] == [P.labels[replies[0]]]
+
+
+@pytest.mark.parametrize("tau", [1e3, 1e6, 1e12, 1e16, 1e100, 1e300])
+def test_huge_tau_gives_the_mean_under_the_reference_and_keeps_its_certificate(tau):
+    P = sb.PreferenceMatrix.random(40, seed=7)
+    reference = np.random.default_rng(0).dirichlet(np.ones(40))
+    solution = sb.solve(sb.StackelbergGame(P, tau=tau, leader_reference=reference, follower_reference=reference))
+    mean = P.probabilities @ reference
+    spread = ((P.probabilities - mean[:, None]) ** 2) @ reference
+    np.testing.assert_allclose(solution.values, mean - spread / (2 * tau), atol=2 / tau**2 + 1e-15)
+    assert solution.value == pytest.approx(reference @ solution.values, abs=1 / tau)
+    assert abs(solution.gap) < 1e-15
 
 
 @pytest.mark.parametrize("cells", [7, 64, 1 << 16])

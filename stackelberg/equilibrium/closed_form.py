@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackelberg.game import StackelbergGame
-from stackelberg.simplex import TIE_TOLERANCE, kl_divergence, log_of, restricted, soft_maximum, softmax
+from stackelberg.simplex import TIE_TOLERANCE, kl_divergence, log_of, restricted, soft_maximum, softmax, tilted
 from stackelberg.validation import Array
 
 BLOCK = 1 << 16
@@ -69,7 +69,8 @@ def respond(p: Array, reference: Array, tau: Array) -> tuple[Array, Array]:
     follower = least - p
     follower /= tau[:, None, None]
     if tau.min() >= SOFT:
-        return -soft_maximum(-p, reference, tau[:, None]), softmax(follower + log_of(reference))
+        full = np.broadcast_to(reference, p.shape)
+        return -soft_maximum(-p, full, tau[:, None]), tilted(full, follower)
     log_reference = log_of(reference)
     if reference.size == 1:  # the same for every reply, which leaves the largest exponent at 0
         top = log_reference
@@ -126,11 +127,13 @@ def lead(values: Array, reference: Array, tau: Array, slack: Array | float = 0.0
         policy (contexts, n) and worth (contexts,).
     """
     worth = soft_maximum(values, reference, tau)
-    logits = log_of(reference) + (values - values.max(axis=-1, keepdims=True)) / np.where(tau > 0, tau, 1.0)[:, None]
+    reference, step = np.broadcast_to(reference, values.shape), tau[:, None]
+    drop = (values - values.max(axis=-1, keepdims=True)) / np.where(step > 0, step, 1.0)
+    policy = softmax(log_of(reference) + drop)
+    policy = np.where(step >= SOFT, tilted(reference, np.where(step >= SOFT, drop, 0.0)), policy)
     if (tau > 0).all():
-        return softmax(logits), worth
-    greedy = restricted(np.broadcast_to(reference, values.shape), maximisers(values, slack))
-    return np.where((tau > 0)[:, None], softmax(logits), greedy), worth
+        return policy, worth
+    return np.where(step > 0, policy, restricted(reference, maximisers(values, slack))), worth
 
 
 def maximisers(values: Array, slack: Array | float = 0.0) -> NDArray[np.bool_]:

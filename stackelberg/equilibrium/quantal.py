@@ -73,10 +73,13 @@ def regularised_nash(margins: Array, log_reference: Array, tau: Array) -> Array:
     array([[0.8, 0.1, 0.1]])
     """
     games = _games(margins, log_reference, tau)
-    payoffs = np.zeros_like(games.log_reference)
-    hard = np.flatnonzero(games.tau[:, 0] < CENTRAL_BELOW * games.scale())
-    payoffs[hard] = _central_payoffs(games.take(hard))
-    log_policy = games.log_policy(_newton(games, payoffs))
+    try:
+        log_policy = games.log_policy(_newton(games, _first_payoffs(games)))
+    except np.linalg.LinAlgError:
+        raise CertificateError(
+            f"The regularised equilibrium at tau = {tau.min():g} is beyond double precision: a Newton matrix is "
+            "singular to rounding. Use a larger tau, or tau = 0."
+        ) from None
     _certify(regularised_gap(margins, log_reference, tau, log_policy), games)
     return log_policy
 
@@ -143,6 +146,14 @@ def _games(margins: Array, log_reference: Array, tau: Array) -> _Games:
         raise ValueError("log_reference bars every action of a game; leave at least one above -inf.")
     played = support[:, :, None] & support[:, None, :]
     return _Games(np.where(played, margins, 0.0), log_reference, tau[:, None])
+
+
+def _first_payoffs(games: _Games) -> Array:
+    """Where Newton starts: at no payoffs, or near the end of the central path where τ is small beside A."""
+    payoffs = np.zeros_like(games.log_reference)
+    hard = np.flatnonzero(games.tau[:, 0] < CENTRAL_BELOW * games.scale())
+    payoffs[hard] = _central_payoffs(games.take(hard))
+    return payoffs
 
 
 def _newton(games: _Games, payoffs: Array) -> Array:

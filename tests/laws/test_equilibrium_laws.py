@@ -14,11 +14,12 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def solve_or_assume(concept, p, tau, reference=None):
-    """Solve; a matrix without a finite Bradley–Terry fit is no case for the reward game."""
+    """Solve; without a finite Bradley–Terry fit, or one that double precision can tell, there is no reward game."""
     try:
         return sb.solve(concept.game(p, tau, reference))
-    except sb.NoFiniteMaximiser:
-        assume(False)
+    except (sb.NoFiniteMaximiser, sb.CertificateError):
+        assume(concept.condorcet_consistent)  # the two games are always solved: for them this is an error
+        raise
 
 
 @every_concept
@@ -28,7 +29,7 @@ def test_the_answer_is_a_distribution_with_a_certificate(concept, p, tau):
     policy = concept.policy(solution)
     assert (policy >= 0).all()
     assert abs(policy.sum() - 1) < 1e-12
-    assert abs(solution.gap) <= 1e-9 * max(1, tau)
+    assert abs(solution.gap) <= 1e-9
 
 
 @every_concept
