@@ -114,7 +114,8 @@ def demo(
 ) -> None:
     """A real election with a Condorcet cycle, analysed, solved three ways and drawn; then the classic paradox.
 
-    Minneapolis, Ward 2, 2021: 9,513 ranked ballots, in which three candidates beat each other in a circle.
+    Minneapolis, Ward 2, 2021: 9,513 ranked ballots, in which three candidates beat each other in a circle. Shipped
+    are the pairwise wins, so uncertainty is told pair by pair, though one ballot decides several pairs at once.
     The paradox has three kinds of annotators, A ≻ B ≻ C, B ≻ C ≻ A and C ≻ A ≻ B, with the shares --alpha.
     Figures go into --out (default: figures); --figures is implied.
     """

@@ -9,9 +9,12 @@ import numpy as np
 
 from analysis.comparison import Comparison
 from analysis.fit import Unavailable
+from analysis.noise import NoiseTest
 from analysis.structure import Structure
 from stackelberg.commands import console, table
 
+LEVEL = 0.05
+"""Of the tests that are put into words."""
 ACTIONS = 20
 """How many actions a comparison lists one by one."""
 
@@ -80,8 +83,18 @@ def _noise(found: Structure) -> str:
     return (
         f"No Condorcet winner: {sure.no_condorcet_winner:.1%} of the draws, and {chance:.1%} of simulated transitive "
         "(Bradley–Terry) worlds with as many comparisons. p-values: as much cyclic energy in such a world "
-        f"{test.cyclic_energy.p_value:.3f}; somebody is in truth beaten by none {test.any_winner:.3f}.{guide}"
+        f"{test.cyclic_energy.p_value:.3f}; somebody is in truth beaten by none {test.any_winner:.3f}. "
+        f"{_verdict(test)}{guide}"
     )
+
+
+def _verdict(test: NoiseTest) -> str:
+    """What the two p-values say together, at the 5 % level."""
+    if test.cyclic_energy.p_value > LEVEL:
+        return "So: no more cyclic than scores and chance would have it."
+    if test.any_winner > LEVEL:
+        return "So: scores alone do not explain these preferences, but that nobody wins may still be chance."
+    return "So: a cycle at the top, and more than chance."
 
 
 def show_comparison(found: Comparison) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.style
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.textpath import TextToPath
 
 from analysis.comparison import BORDA, CHOSEN, FOLLOWER, LEADER, NLHF, RLHF
@@ -21,8 +21,20 @@ INK, GREY, PALE, FAINT = "#222222", "#707070", "#B8B8B8", "#E9E9E9"
 TITLE, TEXT, SMALL = 12.0, 9.0, 8.0
 """Sizes of type, in points."""
 
+INSTALLED = {font.name for font in fontManager.ttflist}
+OTHER_SCRIPTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Noto Sans Arabic",
+    "Noto Emoji",
+)
+FONTS = ["DejaVu Sans", *(name for name in OTHER_SCRIPTS if name in INSTALLED)]
+"""DejaVu comes with matplotlib: the same picture everywhere, but for scripts that it lacks."""
+
 STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture everywhere
+    "font.family": FONTS,
     "font.size": TEXT,
     "text.color": INK,
     "text.parse_math": False,  # a name may hold a dollar sign
