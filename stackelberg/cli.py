@@ -195,7 +195,8 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that knows no Greek still gets its numbers
     with warnings.catch_warnings():
-        warnings.showwarning = _one_line  # type: ignore[assignment]  # fewer arguments are read
+        said: set[str] = set()
+        warnings.showwarning = lambda message, *_, **__: _warn(str(message), said)
         return _run(arguments)
 
 
@@ -216,8 +217,11 @@ def _run(arguments: list[str] | None) -> int:
     return 0
 
 
-def _one_line(message: Warning | str, *_: Any) -> None:
-    click.echo(f"warning: {' '.join(str(message).split())}", err=True)
+def _warn(message: str, said: set[str]) -> None:
+    """A warning in one line, and once."""
+    if message not in said:
+        said.add(message)
+        click.echo(f"warning: {' '.join(message.split())}", err=True)
 
 
 def _refuse(message: str, code: int) -> int:

@@ -181,4 +181,5 @@ def draw(solution: Any, out: Path | None, seed: int, *, quiet: bool, rounds: int
     command = " ".join(["stackelberg", *sys.argv[1:]])
     written = painters["solution"].load()(solution, out or Path("figures"), command=command, seed=seed, rounds=rounds)
     if not quiet:
-        console().print(f"Drawn: {', '.join(str(path) for path in written)}")
+        drawn = ", ".join(path.stem for path in written if path.suffix == ".png")
+        console().print(f"Drawn into {out or Path('figures')}: {drawn} (svg, png, csv)")
