@@ -1,0 +1,167 @@
+"""What pulls the players where they stand: the exact field of a game, enumerated over all its actions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+
+from stackelberg.equilibrium.bradley_terry import fit_bradley_terry
+from stackelberg.equilibrium.closed_form import compact
+from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
+from stackelberg.point import Joint, Point
+from stackelberg.policy import Tabular
+from stackelberg.validation import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Forces:
+    """The field at a point, in the point's geometry; each player wants to move along payoff + regulariser.
+
+    Attributes:
+        payoff: g, from what the actions earn against the others' policies.
+        regulariser: r, from the pull −τ(log π − log π_ref) to the reference.
+        tau: τ of each player, shaped to multiply its logits.
+    """
+
+    payoff: Joint
+    regulariser: Joint
+    tau: Joint
+
+    @property
+    def total(self) -> Joint:
+        """Both together, g + r."""
+        return self.payoff + self.regulariser
+
+
+class Pull(ABC):
+    """The natural field of a game: payoffs of the actions, and what each row weighs in f.
+
+    Attributes:
+        tau: τ of each player, shaped to multiply its logits.
+        references: log π_ref of each player, shaped to be subtracted from its logits.
+        shapes: of each player's policy.
+    """
+
+    tau: Joint
+    references: Joint
+    shapes: tuple[tuple[int, ...], ...]
+
+    def at(self, tables: tuple[Tabular, ...]) -> Forces:
+        """Both parts in the natural geometry: r = −τ(θ − θ_ref), θ normalised."""
+        parts = zip(tables, self.references.parts, self.tau.parts, strict=True)
+        regulariser = Joint(tuple(_pull(table, reference, tau) for table, reference, tau in parts))
+        return Forces(self.payoff(tables, regulariser), regulariser, self.tau)
+
+    def weights(self, tables: tuple[Tabular, ...]) -> tuple[Array | None, ...]:
+        """What each row of each player weighs in f; None for 1."""
+        return (None,) * len(tables)
+
+    @abstractmethod
+    def payoff(self, tables: tuple[Tabular, ...], regulariser: Joint) -> Joint:
+        """What each action earns, every player maximising."""
+
+
+def _pull(table: Tabular, reference: Array, tau: Array) -> Array:
+    pull = np.subtract(reference, table.logits)
+    pull *= tau
+    return pull
+
+
+class StackelbergPull(Pull):
+    """Leader ``V̂(y; ω) = Σ ω p + τ_F KL(ω‖ω_ref)``, Follower ``−p(y≻y')`` in a row of weight π(y)."""
+
+    def __init__(self, game: StackelbergGame) -> None:
+        contexts, n = game.shape
+        self.costs = -game.preference.stacked
+        self.tau = Joint((game.tau_leader[:, None], game.tau_follower[:, None, None]))
+        self.references = Joint((np.log(game.leader_reference), np.log(compact(game.follower_reference))))
+        self.shapes = ((contexts, n), (contexts, n, n))
+
+    def weights(self, tables: tuple[Tabular, ...]) -> tuple[Array | None, ...]:
+        """The Follower sees y with probability π(y)."""
+        return None, tables[0].probabilities[..., None]
+
+    def payoff(self, tables: tuple[Tabular, ...], regulariser: Joint) -> Joint:
+        """V̂ is what the Follower pays in all: its cost, and its KL."""
+        follower = tables[1]
+        return Joint((-follower.expect(self.costs) - follower.expect(regulariser[1]), self.costs))
+
+
+class NashPull(Pull):
+    """``Pπ − ½`` against oneself, from the skew-symmetric margins."""
+
+    def __init__(self, game: NashGame) -> None:
+        self.margins = game.margins
+        self.tau = Joint((game.tau[:, None],))
+        self.references = Joint((np.log(game.reference),))
+        self.shapes = (game.shape,)
+
+    def payoff(self, tables: tuple[Tabular, ...], regulariser: Joint) -> Joint:
+        """Aπ with A = (P − Pᵀ)/2."""
+        return Joint(((self.margins @ tables[0].probabilities[..., None])[..., 0],))
+
+
+class RewardPull(Pull):
+    """The fitted Bradley–Terry reward, whatever the policy."""
+
+    def __init__(self, game: RewardGame) -> None:
+        self.rewards = fit_bradley_terry(game.preference.stacked, game.sampling, game.labels)
+        self.tau = Joint((game.tau[:, None],))
+        self.references = Joint((np.log(game.reference),))
+        self.shapes = (game.shape,)
+
+    def payoff(self, tables: tuple[Tabular, ...], regulariser: Joint) -> Joint:
+        """The reward r."""
+        return Joint((self.rewards,))
+
+
+@singledispatch
+def natural_field(game: Game) -> Any:
+    """The :class:`Pull` of a game."""
+    raise TypeError(f"{type(game).__name__} has no field to learn along. Use a Stackelberg, Nash or reward game.")
+
+
+natural_field.register(StackelbergGame, StackelbergPull)
+natural_field.register(NashGame, NashPull)
+natural_field.register(RewardGame, RewardPull)
+
+
+class Field:
+    """What a solver gets in place of the game: called at any point, it answers with the :class:`Forces` there.
+
+    The natural forces at the latest point are kept, so that recording after stepping costs no second look.
+
+    Example:
+        >>> import stackelberg as sb
+        >>> from stackelberg.geometry import Natural
+        >>> field = Field(natural_field(sb.NashGame(sb.PreferenceMatrix.cycle(3), tau=0.5)))
+        >>> at = Point(Natural(), (Tabular.from_probabilities(np.array([[0.5, 0.25, 0.25]])),))
+        >>> field(at).payoff[0], field(at).regulariser[0].round(3)
+        (array([[ 0.   , -0.125,  0.125]]), array([[-0.203,  0.144,  0.144]]))
+    """
+
+    def __init__(self, natural: Pull) -> None:
+        self.pull = natural
+        self._latest: tuple[Point, Forces] | None = None
+
+    def natural(self, point: Point) -> Forces:
+        """The forces in the natural geometry, whatever the point's own."""
+        if self._latest is None or self._latest[0] is not point:
+            self._latest = None  # released first: the arrays may be large
+            self._latest = (point, self.pull.at(point.tables))
+        return self._latest[1]
+
+    def __call__(self, point: Point) -> Forces:
+        """The forces at ``point``, in its geometry."""
+        natural = self.natural(point)
+        weights = self.pull.weights(point.tables)
+
+        def here(force: Joint) -> Joint:
+            rows = zip(point.tables, force.parts, weights, strict=True)
+            return Joint(tuple(point.geometry.direction(*row) for row in rows))
+
+        return Forces(here(natural.payoff), here(natural.regulariser), natural.tau)
