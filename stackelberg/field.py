@@ -14,6 +14,7 @@ from stackelberg.equilibrium.closed_form import compact
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
 from stackelberg.point import Joint, Point
 from stackelberg.policy import Tabular
+from stackelberg.simplex import log_of
 from stackelberg.validation import Array
 
 
@@ -78,7 +79,7 @@ class StackelbergPull(Pull):
         contexts, n = game.shape
         self.costs = -game.preference.stacked
         self.tau = Joint((game.tau_leader[:, None], game.tau_follower[:, None, None]))
-        self.references = Joint((np.log(game.leader_reference), np.log(compact(game.follower_reference))))
+        self.references = Joint((log_of(game.leader_reference), log_of(compact(game.follower_reference))))
         self.shapes = ((contexts, n), (contexts, n, n))
 
     def weights(self, tables: tuple[Tabular, ...]) -> tuple[Array | None, ...]:
@@ -97,7 +98,7 @@ class NashPull(Pull):
     def __init__(self, game: NashGame) -> None:
         self.margins = game.margins
         self.tau = Joint((game.tau[:, None],))
-        self.references = Joint((np.log(game.reference),))
+        self.references = Joint((log_of(game.reference),))
         self.shapes = (game.shape,)
 
     def payoff(self, tables: tuple[Tabular, ...], regulariser: Joint) -> Joint:
@@ -111,7 +112,7 @@ class RewardPull(Pull):
     def __init__(self, game: RewardGame) -> None:
         self.rewards = fit_bradley_terry(game.preference.stacked, game.sampling, game.labels)
         self.tau = Joint((game.tau[:, None],))
-        self.references = Joint((np.log(game.reference),))
+        self.references = Joint((log_of(game.reference),))
         self.shapes = (game.shape,)
 
     def payoff(self, tables: tuple[Tabular, ...], regulariser: Joint) -> Joint:

@@ -67,9 +67,14 @@ class Softmax(Geometry):
 class Simplex(Geometry):
     """Projected gradient: probabilities move by ∇_π f = w u + constant, and are projected back (Euclidean).
 
-    ∇KL is unbounded where a probability reaches 0; logarithms are read at 2e-308 or above, so that the KL
-    part of the gradient is at most 709 τ and leads back inside.
+    ∇KL is unbounded where a probability reaches 0. Logarithms are therefore read at ``floor`` or above: the KL
+    part of the gradient stays below τ log(1/floor), and leads back inside.
+
+    Args:
+        floor: the probability below which the gradient grows no more.
     """
+
+    floor: float = 1e-12
 
     def direction(self, table: Tabular, natural: Array, weight: Array | None) -> Array:
         """``w u``; the constant that is missing is orthogonal to the simplex."""
@@ -79,4 +84,4 @@ class Simplex(Geometry):
         """Probabilities move, and are projected onto the simplex."""
         moved = np.multiply(direction, rate)
         moved += table.probabilities
-        return Tabular.from_probabilities(project(moved))
+        return Tabular.from_probabilities(project(moved), self.floor)

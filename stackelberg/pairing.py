@@ -8,7 +8,7 @@ import numpy as np
 
 from stackelberg.field import Pull
 from stackelberg.game import Game, StackelbergGame
-from stackelberg.geometry import Simplex
+from stackelberg.geometry import Geometry, Simplex
 from stackelberg.point import Point
 from stackelberg.policy import Tabular
 from stackelberg.solvers.base import Solver, TwoPlayerSolver
@@ -38,24 +38,25 @@ def starting_point(game: Game, solver: Solver, pull: Pull, start: Any) -> Point:
     """Everybody at the reference, or at ``start``: a policy, or (leader, follower) with None for the reference."""
     if not all(np.isfinite(reference).all() for reference in pull.references.parts):
         raise ValueError(
-            "A reference has zeros, and learning moves log-ratios to it. Leave barred actions out of P, or solve exactly."
+            "A reference has zeros, but learning needs log-ratios to it. Leave those actions out of P or solve exactly."
         )
     names = ("leader", "follower") if isinstance(game, StackelbergGame) else ("policy",)
     given = (start,) if len(names) == 1 else (None, None) if start is None else start
     if not isinstance(given, tuple) or len(given) != len(names):
         raise ValueError("start of a Stackelberg game is a pair (leader, follower). Put None for the reference.")
-    inside = not isinstance(solver.moves_in, Simplex)
     rows = zip(given, names, pull.shapes, pull.references.parts, strict=True)
     tables = (
-        Tabular.from_logits(np.broadcast_to(at, shape)) if own is None else _given(own, name, shape, inside)
+        Tabular.from_logits(np.broadcast_to(at, shape)) if own is None else _given(own, name, shape, solver.moves_in)
         for own, name, shape, at in rows
     )
     return Point(solver.moves_in, tuple(tables))
 
 
-def _given(policy: Any, name: str, shape: tuple[int, ...], inside: bool) -> Tabular:
+def _given(policy: Any, name: str, shape: tuple[int, ...], geometry: Geometry) -> Tabular:
     name = f"start's {name}"
     table: Array = np.array(check_shape(check_distribution(policy, name), shape, name))
-    if inside and (table == 0).any():
+    if isinstance(geometry, Simplex):
+        return Tabular.from_probabilities(table, geometry.floor)
+    if (table == 0).any():
         raise ValueError(f"{name} has zeros, which logits cannot leave. Start inside the simplex.")
     return Tabular.from_probabilities(table)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stackelberg.simplex import log_of
 from stackelberg.validation import Array
 
 FLOOR = np.finfo(float).tiny
-"""Logarithms of a policy that is given by its probabilities are read at this probability or above."""
+"""The smallest probability of full precision, 2e-308."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +37,10 @@ class Tabular:
         return cls._normalise(np.array(logits, dtype=float))
 
     @classmethod
-    def from_probabilities(cls, probabilities: ArrayLike) -> Tabular:
-        """From rows that sum to one; the logarithm of a probability 0 is read as that of 2e-308."""
+    def from_probabilities(cls, probabilities: ArrayLike, floor: float = FLOOR) -> Tabular:
+        """From rows that sum to one; logarithms are read at ``floor`` or above."""
         given = np.asarray(probabilities, dtype=float)
-        return cls(given, log_of(np.maximum(given, FLOOR)), bool(np.isfinite(row_sums(given)).all()))
+        return cls(given, np.log(np.maximum(given, floor)), bool(np.isfinite(row_sums(given)).all()))
 
     def shifted(self, direction: Array, rate: float) -> Tabular:
         """The policy whose logits are ``logits + rate · direction``."""

@@ -16,7 +16,8 @@ class NashMD(Solver):
     """``π^μ ∝ π^{1−ητ} π_ref^{ητ}``, then ``π⁺ ∝ π^μ exp(η Pπ^μ)`` (Munos et al. 2023).
 
     Guarantee: the last iterate, ``KL(π*‖π_T) ≤ 8/(τ²(T+1))`` with η_t = 2/(τ(t+2)) (Munos et al. 2023,
-    Theorem 1); checked in ``tests/laws/test_rates.py``.
+    Theorem 1); checked in ``tests/laws/test_rates.py``. At a constant η the equilibrium is no fixed point: the
+    iterates settle beside it, by an error proportional to η (measured there too).
 
     Args:
         learning_rate: η, a number or a schedule t ↦ η.

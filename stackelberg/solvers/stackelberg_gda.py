@@ -20,7 +20,9 @@ class StackelbergGDA(TwoPlayerSolver):
     rarely plays learn slowly, and stop where π(y) = 0. With ``geometry=Softmax()`` the same gradient steps
     are taken in the logits, as neural policies take them.
 
-    Guarantee: the average iterate (the paper); its gap is measured in ``tests/laws/test_averages.py``.
+    Guarantee: the average iterate (the paper); its gap is measured in ``tests/laws/test_averages.py``. On the
+    simplex ∇KL is unbounded at the boundary: near an equilibrium the explicit step settles only where
+    about ``κη π(y) τ_F < 2 ω(y'|y)``; a larger one keeps jumping, average and all (shown there too).
 
     Args:
         learning_rate: η_L, a number or a schedule t ↦ η.
