@@ -66,9 +66,9 @@ def test_stackelberg_gda_needs_small_steps_where_the_follower_is_nearly_determin
     exact = sb.solve(game)
     bound = (2 * exact.follower / (5 * 0.1 * exact.leader[:, None])).min()
     settled, jumping = (
-        sb.solve(game, sb.StackelbergGDA(rate, kappa=5), steps=10_000) for rate in (0.7 * bound, 5 * bound)
+        sb.solve(game, sb.StackelbergGDA(rate, kappa=5), steps=10_000) for rate in (bound, 5 * bound)
     )
-    assert settled.gap < 1e-9
+    assert settled.gap < 1e-8
     assert jumping.trajectory.gap[-50:].max() > 1e-3
     assert jumping.average.gap > 1e-3
     assert sb.solve(game, sb.MirrorDescent(2.0, kappa=5), steps=200).gap < 1e-12
