@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import cached_property, singledispatch
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from stackelberg.equilibrium.bradley_terry import fit_bradley_terry
 from stackelberg.equilibrium.closed_form import compact
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
+from stackelberg.geometry import Natural
 from stackelberg.point import Joint, Point
 from stackelberg.policy import Tabular
 from stackelberg.simplex import log_of
@@ -22,20 +24,30 @@ from stackelberg.validation import Array
 class Forces:
     """The field at a point, in the point's geometry; each player wants to move along payoff + regulariser.
 
-    Attributes:
-        payoff: g, from what the actions earn against the others' policies.
-        regulariser: r, from the pull −τ(log π − log π_ref) to the reference.
+    Args:
+        natural: g, r and g + r in the natural geometry.
         tau: τ of each player, shaped to multiply its logits.
+        here: takes a natural field to the point's geometry; it is linear, and called only for what is read.
     """
 
-    payoff: Joint
-    regulariser: Joint
+    natural: tuple[Joint, Joint, Joint]
     tau: Joint
+    here: Callable[[Joint], Joint] = lambda force: force
 
-    @property
+    @cached_property
+    def payoff(self) -> Joint:
+        """The part g, from what the actions earn against the others' policies."""
+        return self.here(self.natural[0])
+
+    @cached_property
+    def regulariser(self) -> Joint:
+        """The part r, from the pull −τ(log π − log π_ref) to the reference."""
+        return self.here(self.natural[1])
+
+    @cached_property
     def total(self) -> Joint:
         """Both together, g + r."""
-        return self.payoff + self.regulariser
+        return self.here(self.natural[2])
 
 
 class Pull(ABC):
@@ -51,19 +63,17 @@ class Pull(ABC):
     references: Joint
     shapes: tuple[tuple[int, ...], ...]
 
+    @abstractmethod
     def at(self, tables: tuple[Tabular, ...]) -> Forces:
-        """Both parts in the natural geometry: r = −τ(θ − θ_ref), θ normalised."""
-        parts = zip(tables, self.references.parts, self.tau.parts, strict=True)
-        regulariser = Joint(tuple(_pull(table, reference, tau) for table, reference, tau in parts))
-        return Forces(self.payoff(tables, regulariser), regulariser, self.tau)
+        """The forces in the natural geometry: g as the game pays, r = −τ(θ − θ_ref), θ normalised."""
 
     def weights(self, tables: tuple[Tabular, ...]) -> tuple[Array | None, ...]:
         """What each row of each player weighs in f; None for 1."""
         return (None,) * len(tables)
 
-    @abstractmethod
-    def payoff(self, tables: tuple[Tabular, ...], regulariser: Joint) -> Joint:
-        """What each action earns, every player maximising."""
+    def _pulls(self, tables: tuple[Tabular, ...]) -> list[Array]:
+        rows = zip(tables, self.references.parts, self.tau.parts, strict=True)
+        return [_pull(table, reference, tau) for table, reference, tau in rows]
 
 
 def _pull(table: Tabular, reference: Array, tau: Array) -> Array:
@@ -86,38 +96,55 @@ class StackelbergPull(Pull):
         """The Follower sees y with probability π(y)."""
         return None, tables[0].probabilities[..., None]
 
-    def payoff(self, tables: tuple[Tabular, ...], regulariser: Joint) -> Joint:
-        """V̂ is what the Follower pays in all: its cost, and its KL."""
-        follower = tables[1]
-        return Joint((-follower.expect(self.costs) - follower.expect(regulariser[1]), self.costs))
+    def at(self, tables: tuple[Tabular, ...]) -> Forces:
+        """V̂ is what the Follower pays in all, its cost and its KL: the sum is made once for both players."""
+        pulls = self._pulls(tables)
+        reply = self.costs + pulls[1]
+        payoff = -tables[1].expect(reply)
+        natural = Joint((payoff, self.costs)), Joint(tuple(pulls)), Joint((payoff + pulls[0], reply))
+        return Forces(natural, self.tau)
 
 
-class NashPull(Pull):
+class OnePolicyPull(Pull):
+    """A game in which one policy answers, and every action has a payoff against it."""
+
+    def __init__(self, game: NashGame | RewardGame) -> None:
+        self.tau = Joint((game.tau[:, None],))
+        self.references = Joint((log_of(game.reference),))
+        self.shapes = (game.shape,)
+
+    def at(self, tables: tuple[Tabular, ...]) -> Forces:
+        """The payoffs of the actions, and the pull to the reference."""
+        payoff, regulariser = Joint((self.payoff(tables[0]),)), Joint(tuple(self._pulls(tables)))
+        return Forces((payoff, regulariser, payoff + regulariser), self.tau)
+
+    @abstractmethod
+    def payoff(self, table: Tabular) -> Array:
+        """What each action earns against the policy, (contexts, n)."""
+
+
+class NashPull(OnePolicyPull):
     """``Pπ − ½`` against oneself, from the skew-symmetric margins."""
 
     def __init__(self, game: NashGame) -> None:
+        super().__init__(game)
         self.margins = game.margins
-        self.tau = Joint((game.tau[:, None],))
-        self.references = Joint((log_of(game.reference),))
-        self.shapes = (game.shape,)
 
-    def payoff(self, tables: tuple[Tabular, ...], regulariser: Joint) -> Joint:
+    def payoff(self, table: Tabular) -> Array:
         """Aπ with A = (P − Pᵀ)/2."""
-        return Joint(((self.margins @ tables[0].probabilities[..., None])[..., 0],))
+        return (self.margins @ table.probabilities[..., None])[..., 0]
 
 
-class RewardPull(Pull):
+class RewardPull(OnePolicyPull):
     """The fitted Bradley–Terry reward, whatever the policy."""
 
     def __init__(self, game: RewardGame) -> None:
+        super().__init__(game)
         self.rewards = fit_bradley_terry(game.preference.stacked, game.sampling, game.labels)
-        self.tau = Joint((game.tau[:, None],))
-        self.references = Joint((log_of(game.reference),))
-        self.shapes = (game.shape,)
 
-    def payoff(self, tables: tuple[Tabular, ...], regulariser: Joint) -> Joint:
+    def payoff(self, table: Tabular) -> Array:
         """The reward r."""
-        return Joint((self.rewards,))
+        return self.rewards
 
 
 @singledispatch
@@ -159,10 +186,12 @@ class Field:
     def __call__(self, point: Point) -> Forces:
         """The forces at ``point``, in its geometry."""
         natural = self.natural(point)
+        if isinstance(point.geometry, Natural):
+            return natural
         weights = self.pull.weights(point.tables)
 
         def here(force: Joint) -> Joint:
             rows = zip(point.tables, force.parts, weights, strict=True)
             return Joint(tuple(point.geometry.direction(*row) for row in rows))
 
-        return Forces(here(natural.payoff), here(natural.regulariser), natural.tau)
+        return Forces(natural.natural, natural.tau, here)

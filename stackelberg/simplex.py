@@ -67,6 +67,12 @@ def entropy(policy: ArrayLike) -> Array:
     return np.asarray(entr(np.asarray(policy, float)).sum(axis=-1))
 
 
+def row_sums(array: Array) -> Array:
+    """Sums along the last axis, which stays; a matrix product is much the faster on short rows."""
+    rows = np.ascontiguousarray(array).reshape(-1, array.shape[-1])
+    return (rows @ np.ones(array.shape[-1])).reshape(*array.shape[:-1], 1)
+
+
 def project(values: Array) -> Array:
     """The Euclidean projection of every row onto the probability simplex, ``max(values − λ, 0)`` with sum one.
 
@@ -78,8 +84,11 @@ def project(values: Array) -> Array:
            [1. , 0. ]])
     """
     rows = values.reshape(-1, values.shape[-1])
-    moved = rows - ((rows.sum(axis=-1) - 1) / rows.shape[-1])[:, None]
-    todo = np.flatnonzero(moved.min(axis=-1) < 0)
+    moved = rows - (row_sums(rows) - 1) / rows.shape[-1]
+    below = moved < 0
+    if not below.any():
+        return moved.reshape(values.shape)
+    todo = np.flatnonzero(below.any(axis=-1))
     while todo.size:
         part = moved[todo]
         active = part > 0
