@@ -65,9 +65,7 @@ def test_stackelberg_gda_needs_small_steps_where_the_follower_is_nearly_determin
     game = sb.StackelbergGame(sb.PreferenceMatrix.random(5, 7), 0.1)
     exact = sb.solve(game)
     bound = (2 * exact.follower / (5 * 0.1 * exact.leader[:, None])).min()
-    settled, jumping = (
-        sb.solve(game, sb.StackelbergGDA(rate, kappa=5), steps=10_000) for rate in (bound, 5 * bound)
-    )
+    settled, jumping = (sb.solve(game, sb.StackelbergGDA(rate, kappa=5), steps=10_000) for rate in (bound, 5 * bound))
     assert settled.gap < 1e-8
     assert jumping.trajectory.gap[-50:].max() > 1e-3
     assert jumping.average.gap > 1e-3
