@@ -89,6 +89,18 @@ def test_records_come_every_so_often_and_last():
     assert (np.diff(run.distance, axis=0) < 0).all()
 
 
+def test_the_distance_is_the_kl_of_the_pairs_that_are_played():
+    run = sb.solve(SEVERAL, sb.MirrorDescent(0.3), steps=4, record=sb.Record(every=4, distance=True))
+    exact = sb.solve(SEVERAL)
+    joint, target = (each.leader[..., None] * each.follower for each in (run, exact))
+    divergence = sb.kl_divergence(target.reshape(3, -1), joint.reshape(3, -1))
+    np.testing.assert_allclose(run.trajectory.distance[-1], divergence, atol=1e-12)
+    one = sb.solve(REWARD, sb.MirrorDescent(0.3), steps=4, record=sb.Record(distance=True))
+    wanted = float(sb.kl_divergence(sb.solve(REWARD).policy, one.policy))
+    assert one.trajectory.distance[-1] == pytest.approx(wanted, abs=1e-12)
+    assert one.trajectory.kl[-1] == pytest.approx(one.kl)
+
+
 def test_recording_does_not_change_the_run():
     plain = sb.solve(SEVERAL, sb.MirrorDescent(), steps=25, record=None)
     assert plain.trajectory is None

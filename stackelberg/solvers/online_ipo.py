@@ -15,9 +15,9 @@ from stackelberg.solvers.base import Solver
 class OnlineIPO(Solver):
     """``θ⁺ = (1 − ητ) θ + ητ θ_ref + η Pπ``: online mirror descent in the regularised Nash game.
 
-    Guarantee: the average iterate, from regret. The last one is linear near the equilibrium where ``η (τ² + λ²) < 2τ``, λ the
-    fastest rotation of the field there, and leaves it above (predicted from the spectrum and measured in
-    ``tests/laws/test_rates.py``).
+    Guarantee: the average iterate, from regret. The last one is linear near the equilibrium where
+    ``η (τ² + λ²) < 2τ``, λ the fastest rotation of the field there, and leaves it above (predicted from the
+    spectrum and measured in ``tests/laws/test_rates.py``).
 
     Args:
         learning_rate: η, a number or a schedule t ↦ η.
