@@ -116,6 +116,8 @@ def solve(
     if solver is not None:
         budget = STEPS if steps is None else steps
         return learn(game, solver, steps=budget, record=record, tolerance=tolerance, start=start, progress=progress)
-    if steps is not None or tolerance is not None or start is not None:
-        raise ValueError("steps, tolerance and start are for a solver, and none was given. Pass sb.MirrorDescent().")
+    if steps is not None or tolerance is not None or start is not None or record is not EVERY_TENTH or progress:
+        raise ValueError(
+            "steps, record, tolerance, start and progress are for a solver, and none was given. Pass sb.MirrorDescent()."
+        )
     return exact(game)

@@ -167,6 +167,7 @@ REFUSALS = {
     "steps must be a whole number": lambda: sb.solve(NASH, sb.EGPO(), steps=1.5),
     "no gap is recorded": lambda: sb.solve(NASH, sb.EGPO(), tolerance=1e-6, record=None),
     "none was given": lambda: sb.solve(NASH, steps=10),
+    "are for a solver": lambda: sb.solve(NASH, record=sb.Record(every=1)),
     "learning_rate must be a positive": lambda: sb.EGPO(learning_rate=0),
     r"learning_rate\(1\) must be a positive": lambda: sb.solve(NASH, sb.EGPO(lambda t: 1 - t)),
     "kappa must be a positive": lambda: sb.MirrorDescent(kappa=-1),
