@@ -118,6 +118,6 @@ def solve(
         return learn(game, solver, steps=budget, record=record, tolerance=tolerance, start=start, progress=progress)
     if steps is not None or tolerance is not None or start is not None or record is not EVERY_TENTH or progress:
         raise ValueError(
-            "steps, record, tolerance, start and progress are for a solver, and none was given. Pass sb.MirrorDescent()."
+            "steps, record, tolerance, start and progress are for a solver; none was given. Pass sb.MirrorDescent()."
         )
     return exact(game)

@@ -166,7 +166,7 @@ REFUSALS = {
     "is a pair": lambda: sb.solve(STACKELBERG, sb.MirrorDescent(), start=[1.0, 0.0, 0.0]),
     "steps must be a whole number": lambda: sb.solve(NASH, sb.EGPO(), steps=1.5),
     "no gap is recorded": lambda: sb.solve(NASH, sb.EGPO(), tolerance=1e-6, record=None),
-    "none was given": lambda: sb.solve(NASH, steps=10),
+    "Pass sb.MirrorDescent": lambda: sb.solve(NASH, steps=10),
     "are for a solver": lambda: sb.solve(NASH, record=sb.Record(every=1)),
     "learning_rate must be a positive": lambda: sb.EGPO(learning_rate=0),
     r"learning_rate\(1\) must be a positive": lambda: sb.solve(NASH, sb.EGPO(lambda t: 1 - t)),
