@@ -20,27 +20,60 @@ from stackelberg.exploitability import (
     worst_case_win_rate,
 )
 from stackelberg.game import NashGame, RewardGame, StackelbergGame
+from stackelberg.geometry import Natural, Simplex, Softmax
 from stackelberg.io import read_preferences
 from stackelberg.preference import PreferenceMatrix
+from stackelberg.record import Record, Trajectory
 from stackelberg.refinement import chain, distinct_coverage, independent_coverage
 from stackelberg.simplex import entropy, kl_divergence
 from stackelberg.solution import NashSolution, RewardSolution, Solution, StackelbergSolution, Status
 from stackelberg.solve import solve
+from stackelberg.solvers import (
+    EGPO,
+    ExtraGradient,
+    MagneticMirrorDescent,
+    MirrorDescent,
+    MirrorProx,
+    NashMD,
+    NashMirrorProx,
+    OnlineIPO,
+    Optimistic,
+    OptimisticMWU,
+    SelfPlay,
+    StackelbergGDA,
+)
 
 __all__ = [
     "Ballots",
     "CertificateError",
     "Counts",
+    "EGPO",
+    "ExtraGradient",
+    "MagneticMirrorDescent",
+    "MirrorDescent",
+    "MirrorProx",
     "NashGame",
+    "NashMD",
+    "NashMirrorProx",
     "NashSolution",
+    "Natural",
     "NoFiniteMaximiser",
+    "OnlineIPO",
+    "Optimistic",
+    "OptimisticMWU",
     "PreferenceMatrix",
+    "Record",
     "RewardGame",
     "RewardSolution",
+    "SelfPlay",
+    "Simplex",
+    "Softmax",
     "Solution",
+    "StackelbergGDA",
     "StackelbergGame",
     "StackelbergSolution",
     "Status",
+    "Trajectory",
     "Unranked",
     "chain",
     "distinct_coverage",

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from stackelberg.equilibrium.closed_form import stackelberg_values, tie
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
+from stackelberg.record import Trajectory
 from stackelberg.refinement import Refinement, refine
 from stackelberg.simplex import entropy, kl_divergence
 from stackelberg.validation import Array
@@ -21,6 +22,9 @@ class Status(enum.Enum):
     """How a solve ended, as a sentence."""
 
     SOLVED = "solved exactly; the certificate holds"
+    RAN = "ran all its steps"
+    REACHED = "stopped at the tolerance"
+    DIVERGED = "diverged; the last finite policies are returned"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,12 +36,18 @@ class Solution:
         value: the value of the game to the player who moves first, a float or (contexts,).
         gap: the duality gap, computed afterwards from the answer itself, a float or (contexts,).
         status: how the solve ended.
+        report: the status as a sentence with its numbers: steps, gap, and the likely cause of a divergence.
+        trajectory: what was recorded on the way; None for an exact solution.
+        average: the mean of all iterates as a solution with a gap of its own; None where none was kept.
     """
 
     game: Game
     value: Any
     gap: Any
     status: Status = Status.SOLVED
+    report: str = Status.SOLVED.value
+    trajectory: Trajectory | None = field(default=None, repr=False)
+    average: Solution | None = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The answer as plain lists, in the stable form that ``--json`` prints."""
@@ -54,11 +64,11 @@ class Solution:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class StackelbergSolution(Solution):
-    """The equilibrium of a :class:`StackelbergGame`; arrays have a leading context axis where P has one.
+    """The policies of a :class:`StackelbergGame`; arrays have a leading context axis where P has one.
 
     Attributes:
-        leader: (n,) π*.
-        values: (n,) V(y), the soft worst-case win rate of every answer.
+        leader: (n,) π, the equilibrium's π* or what was learned.
+        values: (n,) V(y), the soft worst-case win rate of every answer, exact in a learned solution too.
         optimal_leaders: (n,) mask of the actions of largest V(y): at τ_L = 0 the whole optimal face, of
             which ``leader`` is the reference restricted to it; at τ_L > 0 the τ_L → 0 answer.
     """
@@ -68,10 +78,11 @@ class StackelbergSolution(Solution):
     values: Array
     optimal_leaders: NDArray[np.bool_]
     stored_follower: Array | None = field(default=None, repr=False)
+    average: StackelbergSolution | None = field(default=None, repr=False)
 
     @cached_property
     def follower(self) -> Array:
-        """(n, n) ω*, a row an observed answer; computed on first use where it is too large to keep (n > 5,000)."""
+        """(n, n) ω, a row an observed answer; computed on first use where it is too large to keep (n > 5,000)."""
         if self.stored_follower is not None:
             return self.stored_follower
         follower = np.empty(self.game.preference.stacked.shape)
@@ -134,7 +145,9 @@ class PolicySolution(Solution):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NashSolution(PolicySolution):
-    """The equilibrium of a :class:`NashGame`.
+    """The policy of a :class:`NashGame`: its equilibrium, or what was learned.
+
+    Learning decides nothing about other equilibria: unique, support and dimension of a learned solution are None.
 
     Attributes:
         exploitability: what the best deviation gains: half the duality gap.
@@ -146,9 +159,10 @@ class NashSolution(PolicySolution):
 
     game: NashGame
     exploitability: Any
-    unique: Any
-    support: NDArray[np.bool_]
-    dimension: Any
+    unique: Any = None
+    support: NDArray[np.bool_] | None = None
+    dimension: Any = None
+    average: NashSolution | None = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Policy, face and certificate as plain lists."""
@@ -156,11 +170,11 @@ class NashSolution(PolicySolution):
             "labels": list(self.game.labels),
             "policy": self.policy.tolist(),
             "exploitability": plain(self.exploitability),
-            "unique": plain(self.unique),
+            "unique": None if self.unique is None else plain(self.unique),
             "value": plain(self.value),
             "gap": plain(self.gap),
-            "support": self._named(self.support),
-            "dimension": plain(self.dimension),
+            "support": None if self.support is None else self._named(self.support),
+            "dimension": None if self.dimension is None else plain(self.dimension),
             "never_compared": self._never_compared(),
         }
 
@@ -179,6 +193,7 @@ class RewardSolution(PolicySolution):
     rewards: Array
     residual: Any
     optimal_actions: NDArray[np.bool_]
+    average: RewardSolution | None = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Policy, rewards and certificate as plain lists."""

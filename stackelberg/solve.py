@@ -2,40 +2,104 @@
 
 from __future__ import annotations
 
-from typing import overload
+from typing import Any, overload
 
 from stackelberg.exact import exact
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
+from stackelberg.learn import learn
+from stackelberg.record import Record
 from stackelberg.solution import NashSolution, RewardSolution, Solution, StackelbergSolution
+from stackelberg.solvers.base import Solver
+
+STEPS = 1000
+EVERY_TENTH = Record()
 
 
 @overload
-def solve(game: StackelbergGame) -> StackelbergSolution: ...
+def solve(
+    game: StackelbergGame,
+    solver: Solver | None = None,
+    *,
+    steps: int | None = None,
+    record: Record | None = EVERY_TENTH,
+    tolerance: float | None = None,
+    start: Any = None,
+    progress: bool = False,
+) -> StackelbergSolution: ...
 @overload
-def solve(game: NashGame) -> NashSolution: ...
+def solve(
+    game: NashGame,
+    solver: Solver | None = None,
+    *,
+    steps: int | None = None,
+    record: Record | None = EVERY_TENTH,
+    tolerance: float | None = None,
+    start: Any = None,
+    progress: bool = False,
+) -> NashSolution: ...
 @overload
-def solve(game: RewardGame) -> RewardSolution: ...
+def solve(
+    game: RewardGame,
+    solver: Solver | None = None,
+    *,
+    steps: int | None = None,
+    record: Record | None = EVERY_TENTH,
+    tolerance: float | None = None,
+    start: Any = None,
+    progress: bool = False,
+) -> RewardSolution: ...
 @overload
-def solve(game: Game) -> Solution: ...
+def solve(
+    game: Game,
+    solver: Solver | None = None,
+    *,
+    steps: int | None = None,
+    record: Record | None = EVERY_TENTH,
+    tolerance: float | None = None,
+    start: Any = None,
+    progress: bool = False,
+) -> Solution: ...
 
 
-def solve(game: Game) -> Solution:
-    """Solve a game exactly.
+def solve(
+    game: Game,
+    solver: Solver | None = None,
+    *,
+    steps: int | None = None,
+    record: Record | None = EVERY_TENTH,
+    tolerance: float | None = None,
+    start: Any = None,
+    progress: bool = False,
+) -> Solution:
+    """Solve a game exactly, or let its players learn by a solver's rule.
+
+    Without a solver, exactly:
 
     - :class:`StackelbergGame`: closed form, O(n²) a context.
     - :class:`NashGame`: a globally convergent Newton method at τ > 0; at τ = 0 a maximal lottery, by a
       central path finished exactly on the support, or by a linear programme.
     - :class:`RewardGame`: Bradley–Terry maximum likelihood, then the KL-regularised policy.
 
+    With a solver, ``steps`` steps of its rule on the exact field, every context a game of its own. The run
+    ends early where the gap of every context is within the tolerance at a record, or where the iterates
+    stop being finite; ``status`` and ``report`` say which, and the gap is always that of what is returned.
+
     Args:
         game: the game; all its contexts are solved at once.
+        solver: a learning rule such as ``MirrorDescent(learning_rate=0.1)``; None solves exactly.
+        steps: the budget, 1000 by default.
+        record: what to keep on the way; None keeps nothing, neither trajectory nor average.
+        tolerance: stop at a record whose gap is at most this in every context.
+        start: the first policy, (leader, follower) in a Stackelberg game; the references by default.
+        progress: show a progress bar.
 
     Returns:
         A :class:`Solution` whose ``gap`` was computed afterwards from the answer itself.
 
     Raises:
-        CertificateError: if the answer cannot be certified; nothing uncertified is ever returned.
+        CertificateError: if an exact answer cannot be certified; nothing uncertified is ever returned.
         NoFiniteMaximiser: if the Bradley–Terry likelihood of a reward game has no finite maximiser.
+        ValueError: if the solver is not for this game.
 
     Example:
         >>> import stackelberg as sb
@@ -45,5 +109,15 @@ def solve(game: Game) -> Solution:
         (array([0.5, 0.3, 0.2]), array([1., 0., 0.]))
         >>> sb.solve(sb.NashGame(P, tau=0)).policy.round(12)
         array([0.6, 0. , 0.4])
+        >>> learned = sb.solve(sb.NashGame(P, tau=0.1), sb.EGPO(learning_rate=1.0), steps=2000, tolerance=1e-9)
+        >>> learned.policy.round(4), learned.report
+        (array([0.5852, 0.215 , 0.1997]), 'stopped at the tolerance 1e-09 after 90 steps')
     """
+    if solver is not None:
+        budget = STEPS if steps is None else steps
+        return learn(game, solver, steps=budget, record=record, tolerance=tolerance, start=start, progress=progress)
+    if steps is not None or tolerance is not None or start is not None or record is not EVERY_TENTH or progress:
+        raise ValueError(
+            "steps, record, tolerance, start and progress are for a solver; none was given. Pass sb.MirrorDescent()."
+        )
     return exact(game)

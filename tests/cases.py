@@ -1,6 +1,7 @@
-"""What the laws range over: kinds of preference matrices, and one row a solution concept.
+"""What the laws range over: kinds of preference matrices, one row a solution concept, one row a learning rule.
 
-A new concept or solver is one more row of CONCEPTS; every law in tests/laws then holds it to account.
+A new concept is one more row of CONCEPTS, a new solver one more row of LEARNERS; every law in tests/laws then
+holds it to account.
 """
 
 from __future__ import annotations
@@ -36,7 +37,48 @@ CONCEPTS = [
         "reward", lambda p, tau, reference=None: sb.RewardGame(p, tau, reference=reference), lambda s: s.policy, False
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A solver, and the concepts whose solution its last iterate is claimed to reach, at τ > 0 or at τ = 0.
+
+    ``converges=False`` claims a fixed point only: the solution is not left, but need not be reached.
+    ``stays=False`` is the other way round: Nash-MD reaches it as its rate falls, and would not stay.
+    """
+
+    name: str
+    solver: sb.solvers.Solver
+    concepts: tuple[str, ...]
+    regularised: bool = True
+    converges: bool = True
+    stays: bool = True
+
+
+ALL, TWO, NASH = ("stackelberg", "nash", "reward"), ("stackelberg",), ("nash",)
+LEARNERS = [
+    Learner("mirror", sb.MirrorDescent(learning_rate=0.5), ALL),
+    Learner("mirror, quick follower", sb.MirrorDescent(learning_rate=0.2, kappa=8), TWO),
+    Learner("extragradient", sb.ExtraGradient(learning_rate=0.5), ALL),
+    Learner("extragradient on the simplex", sb.ExtraGradient(0.02, geometry=sb.Simplex()), NASH),
+    Learner("extragradient on the simplex, quick follower", sb.ExtraGradient(0.02, 5, sb.Simplex()), TWO),
+    Learner("extragradient in softmax", sb.ExtraGradient(1.0, geometry=sb.Softmax()), NASH),
+    Learner("extragradient in softmax, quick follower", sb.ExtraGradient(1.0, 5, sb.Softmax()), TWO),
+    Learner("optimistic", sb.Optimistic(learning_rate=0.3), ALL),
+    Learner("optimistic in softmax", sb.Optimistic(0.5, geometry=sb.Softmax()), NASH),
+    Learner("mirror prox", sb.MirrorProx(learning_rate=1.0), ALL),
+    Learner("gda", sb.StackelbergGDA(learning_rate=0.02), TWO),
+    Learner("gda in softmax", sb.StackelbergGDA(1.0, geometry=sb.Softmax()), TWO),
+    Learner("online ipo", sb.OnlineIPO(learning_rate=0.5), NASH),
+    Learner("nash-md", sb.NashMD(learning_rate=lambda t: 2 / (TAU * (t + 2))), NASH, stays=False),
+    Learner("egpo", sb.EGPO(learning_rate=0.5), NASH),
+    Learner("magnetic", sb.MagneticMirrorDescent(learning_rate=0.5), NASH),
+    Learner("nash mirror prox", sb.NashMirrorProx(learning_rate=0.5), NASH),
+    Learner("optimistic mwu", sb.OptimisticMWU(learning_rate=2.0), NASH, regularised=False),
+    Learner("self-play", sb.SelfPlay(learning_rate=0.5), NASH, regularised=False, converges=False),
+]
 GAMES = [concept for concept in CONCEPTS if concept.condorcet_consistent]
+TAU = 0.4
 TAUS = [1e-6, 1e-4, 1e-2, 0.1, 1.0, 30.0, 1e3]
 
 
@@ -96,5 +138,6 @@ preferences = st.one_of(
     random_matrices, tied_matrices, near_deterministic, crowded, _duplicated(), _blocks(), _cycles()
 )
 interior = _from_entries(st.floats(0.02, 0.98))
+cyclic = _cycles()
 references = st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed))
 shares = st.lists(st.floats(0.02, 1), min_size=3, max_size=3).map(np.array).map(lambda a: a / a.sum())

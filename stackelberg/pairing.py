@@ -1,0 +1,62 @@
+"""Before a run: does this solver fit this game, and where do the players start?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stackelberg.field import Pull
+from stackelberg.game import Game, StackelbergGame
+from stackelberg.geometry import Geometry, Simplex
+from stackelberg.point import Point
+from stackelberg.policy import Tabular
+from stackelberg.solvers.base import Solver, TwoPlayerSolver
+from stackelberg.validation import Array, check_distribution, check_shape
+
+
+def check_pairing(game: Game, solver: Solver) -> None:
+    """Refuse a solver that is for another game, with a sentence."""
+    if not isinstance(solver, Solver):
+        raise TypeError(
+            f"The second argument is the solver, such as sb.MirrorDescent(); it is of type {type(solver).__name__}."
+        )
+    name, kind = type(solver).__name__, type(game).__name__
+    if not isinstance(game, solver.games):
+        fitting = " or a ".join(each.__name__ for each in solver.games)
+        raise ValueError(f"{name} is a rule for a {fitting}, not for a {kind}. MirrorDescent serves every game.")
+    if not solver.keeps_regulariser and (game.tau > 0).any():  # type: ignore[attr-defined]
+        raise ValueError(
+            f"{name} drops the KL part, and this game has tau = {game.tau.max():g}. "  # type: ignore[attr-defined]
+            "Set tau = 0, or use EGPO or another solver that keeps it."
+        )
+    if isinstance(solver, TwoPlayerSolver) and solver.kappa != 1 and not isinstance(game, StackelbergGame):
+        raise ValueError(f"kappa = {solver.kappa:g} weighs a Follower, and a {kind} has none. Leave kappa at 1.")
+
+
+def starting_point(game: Game, solver: Solver, pull: Pull, start: Any) -> Point:
+    """Everybody at the reference, or at ``start``: a policy, or (leader, follower) with None for the reference."""
+    if not all(np.isfinite(reference).all() for reference in pull.references.parts):
+        raise ValueError(
+            "A reference has zeros, but learning needs log-ratios to it. Leave those actions out of P or solve exactly."
+        )
+    names = ("leader", "follower") if isinstance(game, StackelbergGame) else ("policy",)
+    given = (start,) if len(names) == 1 else (None, None) if start is None else start
+    if not isinstance(given, tuple) or len(given) != len(names):
+        raise ValueError("start of a Stackelberg game is a pair (leader, follower). Put None for the reference.")
+    rows = zip(given, names, pull.shapes, pull.references.parts, strict=True)
+    tables = (
+        Tabular.from_logits(np.broadcast_to(at, shape)) if own is None else _given(own, name, shape, solver.moves_in)
+        for own, name, shape, at in rows
+    )
+    return Point(solver.moves_in, tuple(tables))
+
+
+def _given(policy: Any, name: str, shape: tuple[int, ...], geometry: Geometry) -> Tabular:
+    name = f"start's {name}"
+    table: Array = np.array(check_shape(check_distribution(policy, name), shape, name))
+    if isinstance(geometry, Simplex):
+        return Tabular.from_probabilities(table, geometry.floor)
+    if (table == 0).any():
+        raise ValueError(f"{name} has zeros, which logits cannot leave. Start inside the simplex.")
+    return Tabular.from_probabilities(table)

@@ -1,0 +1,96 @@
+"""Where the players stand and where they go: joint policies, and vectors with one part a player."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stackelberg.policy import Tabular
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stackelberg.geometry import Geometry
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """A vector with one part a player, the first mover's first; sums and products go part by part.
+
+    Parts are arrays or numbers. A number beside a Joint counts for every player.
+
+    Example:
+        >>> (2 * Joint((1.0, np.array([3.0, 4.0]))) + 1).parts
+        (3.0, array([7., 9.]))
+        >>> Joint((3.0, np.array([0.0, 4.0]))).norm()
+        5.0
+    """
+
+    parts: tuple[Any, ...]
+
+    def _with(self, other: Any, act: Callable[[Any, Any], Any]) -> Joint:
+        others = other.parts if isinstance(other, Joint) else (other,) * len(self.parts)
+        return Joint(tuple(act(a, b) for a, b in zip(self.parts, others, strict=True)))
+
+    def __add__(self, other: Any) -> Joint:
+        return self._with(other, lambda a, b: a + b)
+
+    def __sub__(self, other: Any) -> Joint:
+        return self._with(other, lambda a, b: a - b)
+
+    def __mul__(self, other: Any) -> Joint:
+        return self._with(other, lambda a, b: a * b)
+
+    def __truediv__(self, other: Any) -> Joint:
+        return self._with(other, lambda a, b: a / b)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __getitem__(self, player: int) -> Any:
+        return self.parts[player]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def norm(self) -> float:
+        """The Euclidean norm of all parts together."""
+        return float(np.sqrt(sum(np.sum(np.square(part)) for part in self.parts)))
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """The players' policies and the geometry they move in. A point never changes, so it is its own copy.
+
+    Attributes:
+        geometry: what a step is: see :mod:`stackelberg.geometry`.
+        tables: one policy a player, the first mover's first.
+    """
+
+    geometry: Geometry
+    tables: tuple[Tabular, ...]
+
+    @property
+    def logits(self) -> Joint:
+        """Normalised log-probabilities of every player."""
+        return Joint(tuple(table.logits for table in self.tables))
+
+    @property
+    def probabilities(self) -> Joint:
+        """Probabilities of every player."""
+        return Joint(tuple(table.probabilities for table in self.tables))
+
+    @property
+    def finite(self) -> bool:
+        """Whether every player's policy is a distribution still."""
+        return all(table.finite for table in self.tables)
+
+    def step(self, rates: Joint, direction: Joint) -> Point:
+        """The point that ``rates · direction`` leads to in this geometry; every player its own rate."""
+        return Point(self.geometry, tuple(self._moves(rates, direction)))
+
+    def _moves(self, rates: Joint, direction: Joint) -> Iterator[Tabular]:
+        for table, rate, part in zip(self.tables, rates.parts, direction.parts, strict=True):
+            yield self.geometry.step(table, part, rate)

@@ -1,0 +1,77 @@
+"""Watches a run: keeps the running average, measures at the records, and tells when the tolerance is reached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stackelberg.diagnostics import Diagnostics
+from stackelberg.field import Field
+from stackelberg.game import Game
+from stackelberg.point import Point
+from stackelberg.policy import Tabular
+from stackelberg.record import Record, Trajectory
+from stackelberg.validation import Array
+
+
+class Recorder:
+    """One run's records. Built by :func:`stackelberg.learn.learn`, which shows it every iterate."""
+
+    def __init__(self, record: Record | None, diagnostics: Diagnostics, field: Field, tolerance: float | None) -> None:
+        self.record, self.diagnostics, self.field, self.tolerance = record, diagnostics, field, tolerance
+        self.target = diagnostics.target() if record is not None and record.distance else None
+        self.sums: list[Array] = []
+        self.seen = 0
+        self.steps: list[int] = []
+        self.rows: dict[str, list[Array]] = {}
+
+    def see(self, t: int, point: Point, *, last: bool) -> bool:
+        """Take the iterate after t steps into account; whether the tolerance is reached there."""
+        if self.record is None:
+            return False
+        if self.record.average:
+            self._accumulate(point)
+        if not last and t % self.record.every:
+            return False
+        self._measure(t, point)
+        return self.tolerance is not None and bool((self.rows["gap"][-1] <= self.tolerance).all())
+
+    def _accumulate(self, point: Point) -> None:
+        self.seen += 1
+        if not self.sums:
+            self.sums = [table.probabilities.copy() for table in point.tables]
+            return
+        for total, table in zip(self.sums, point.tables, strict=True):
+            total += table.probabilities
+
+    def mean(self) -> tuple[Tabular, ...]:
+        """The average of the iterates seen so far."""
+        return tuple(Tabular.from_probabilities(total / self.seen) for total in self.sums)
+
+    def _measure(self, t: int, point: Point) -> None:
+        assert self.record is not None
+        if self.steps and self.steps[-1] == t:
+            return
+        tables, forces, look = point.tables, self.field.natural(point), self.diagnostics
+        row = {"value": look.value(tables, forces), "kl": look.kl(tables)}
+        if self.record.gap:
+            row["gap"] = look.gap(tables, forces)
+        if self.record.gap and self.record.average:
+            mean = self.mean()
+            row["average_gap"] = look.gap(mean, self.field.pull.at(mean))
+        if self.target is not None:
+            row["distance"] = look.distance(tables, self.target)
+        self.steps.append(t)
+        for name, numbers in row.items():
+            self.rows.setdefault(name, []).append(numbers)
+
+    def trajectory(self, game: Game) -> Trajectory | None:
+        """All records as arrays."""
+        if self.record is None:
+            return None
+        single = game.preference.contexts is None
+        rows: dict[str, Any] = {name: np.array(row) for name, row in self.rows.items()}  # (records, contexts)
+        return Trajectory(
+            steps=np.array(self.steps), **{name: row[:, 0] if single else row for name, row in rows.items()}
+        )
