@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackelberg.game import StackelbergGame
-from stackelberg.simplex import TIE_TOLERANCE, kl_divergence, log_of, restricted, soft_maximum, softmax, tilted
+from stackelberg.simplex import (
+    TIE_TOLERANCE,
+    kl_divergence,
+    log_of,
+    restricted,
+    row_sums,
+    soft_maximum,
+    softmax,
+    tilted,
+)
 from stackelberg.validation import Array
 
 BLOCK = 1 << 16
@@ -79,14 +88,9 @@ def respond(p: Array, reference: Array, tau: Array) -> tuple[Array, Array]:
         top = follower.max(axis=-1, keepdims=True)
         follower -= top
     np.exp(follower, out=follower)
-    total = _row_sums(follower)
+    total = row_sums(follower)
     follower /= total
     return (least - tau[:, None, None] * (np.log(total) + top))[..., 0], follower
-
-
-def _row_sums(array: Array) -> Array:
-    """Sums along the last axis, which stays; a matrix product is much the faster on short rows."""
-    return (array.reshape(-1, array.shape[-1]) @ np.ones(array.shape[-1])).reshape(*array.shape[:-1], 1)
 
 
 def tie(p: Array) -> Array:
