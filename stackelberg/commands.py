@@ -80,7 +80,7 @@ def confess(preference: PreferenceMatrix) -> None:
     pairs = preference.never_compared
     if pairs:
         shown = "; ".join(f"{first} – {second}" for first, second in pairs[:6]) + ("; …" if len(pairs) > 6 else "")
-        console().print(f"{len(pairs)} pairs were never compared, and their p = ½ is a guess: {shown}")
+        console().print(f"Pairs never compared, whose p = ½ is a guess ({len(pairs)}): {shown}")
 
 
 def parse_reference(text: str | None, labels: tuple[str, ...]) -> Array | None:

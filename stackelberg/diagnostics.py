@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import xlogy
 
 from stackelberg.equilibrium.bradley_terry import fit_bradley_terry, likelihood_residual
-from stackelberg.equilibrium.closed_form import maximisers, stackelberg_values
+from stackelberg.equilibrium.closed_form import optimal_face, stackelberg_values
 from stackelberg.exact import REWARD_TIE, exact
 from stackelberg.exploitability import nash_gap, reward_gap, stackelberg_gap
 from stackelberg.field import Forces
@@ -74,14 +74,14 @@ class StackelbergDiagnostics(Diagnostics):
 
     def solution(self, tables: Tables, forces: Forces, **ending: Any) -> StackelbergSolution:
         """Leader and Follower as learned, beside the game's own V(y)."""
-        game, slack = self.game, 4 * np.finfo(float).eps * self.game.tau_follower
+        game = self.game
         return StackelbergSolution(
             game=game,
             value=game.squeeze(self.value(tables, forces)),
             gap=game.squeeze(self.gap(tables, forces)),
             leader=game.squeeze(tables[0].probabilities),
             values=game.squeeze(self.values),
-            optimal_leaders=game.squeeze(maximisers(self.values, slack)),
+            optimal_leaders=game.squeeze(optimal_face(self.values, game.leader_reference)),
             stored_follower=game.squeeze(tables[1].probabilities),
             **ending,
         )
@@ -146,7 +146,7 @@ class RewardDiagnostics(Diagnostics):
             policy=game.squeeze(tables[0].probabilities),
             rewards=game.squeeze(self.rewards),
             residual=game.squeeze(residual),
-            optimal_actions=game.squeeze(maximisers(self.rewards, REWARD_TIE)),
+            optimal_actions=game.squeeze(optimal_face(self.rewards, game.reference, REWARD_TIE)),
             **ending,
         )
 

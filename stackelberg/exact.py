@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackelberg.equilibrium.bradley_terry import fit_bradley_terry, likelihood_residual
-from stackelberg.equilibrium.closed_form import lead, maximisers, stackelberg_values
+from stackelberg.equilibrium.closed_form import lead, optimal_face, stackelberg_values
 from stackelberg.equilibrium.lottery import EXPLOITABILITY, maximal_lottery
 from stackelberg.equilibrium.quantal import regularised_nash
 from stackelberg.errors import CertificateError
@@ -47,7 +47,7 @@ def _(game: StackelbergGame) -> StackelbergSolution:
         gap=game.squeeze(gap),
         leader=game.squeeze(leader),
         values=game.squeeze(values),
-        optimal_leaders=game.squeeze(maximisers(values)),
+        optimal_leaders=game.squeeze(optimal_face(values, game.leader_reference)),
         stored_follower=None if follower is None else game.squeeze(follower),
     )
 
@@ -94,7 +94,7 @@ def _(game: RewardGame) -> RewardSolution:
         policy=game.squeeze(policy),
         rewards=game.squeeze(rewards),
         residual=game.squeeze(likelihood_residual(p, game.sampling, rewards)),
-        optimal_actions=game.squeeze(maximisers(rewards, REWARD_TIE)),
+        optimal_actions=game.squeeze(optimal_face(rewards, game.reference, REWARD_TIE)),
     )
 
 

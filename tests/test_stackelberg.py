@@ -93,6 +93,7 @@ def test_a_reference_with_zeros_restricts_the_play():
     solution = sb.solve(game)
     assert (solution.leader[2:] == 0).all()
     assert (solution.follower[:, 0] == 0).all()
+    assert not solution.optimal_leaders[2:].any()  # what is never played is not optimal, however good
     assert abs(solution.gap) < 1e-14
     replies = P.probabilities[:, 1:].argmin(axis=-1) + 1
     np.testing.assert_array_equal(solution.best_responses.argmax(axis=-1), replies)

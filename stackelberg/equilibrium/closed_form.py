@@ -152,6 +152,13 @@ def maximisers(values: Array, slack: Array | float = 0.0) -> NDArray[np.bool_]:
     return np.asarray(values >= best - allowance)
 
 
+def optimal_face(values: Array, reference: Array, slack: float = 0.0) -> NDArray[np.bool_]:
+    """:func:`maximisers` among the actions that the reference allows, (contexts, n)."""
+    played = np.broadcast_to(reference > 0, values.shape)
+    least = np.where(played, values, np.inf).min(axis=-1, keepdims=True)
+    return maximisers(np.where(played, values, least), slack) & played
+
+
 def stackelberg_values(game: StackelbergGame, follower: Array | None = None) -> tuple[Array, Array]:
     """``V(y)`` and ``V̂(y; ω*)`` of every action, (contexts, n) each, in one pass over P.
 
