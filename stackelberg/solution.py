@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stackelberg.equilibrium.closed_form import stackelberg_values, tie
+from stackelberg.exploitability import follower_gap, leader_gap
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
 from stackelberg.record import Trajectory
 from stackelberg.refinement import Refinement, refine
@@ -95,6 +96,26 @@ class StackelbergSolution(Solution):
         p = np.where(self.game.follower_reference > 0, self.game.preference.stacked, np.inf)
         scale = np.where(np.isinf(p), 0.5, p)
         return self.game.squeeze(p <= p.min(axis=-1, keepdims=True) + tie(scale))
+
+    @property
+    def leader_gap(self) -> Any:
+        """What the Leader loses against a best-responding Follower: 0 at the equilibrium."""
+        return leader_gap(self.game, self.leader)
+
+    @property
+    def follower_gap(self) -> Any:
+        """What the Follower still leaves on the table, in expectation over the Leader: 0 at the equilibrium."""
+        return follower_gap(self.game, self.leader, self.follower)
+
+    @property
+    def entropy(self) -> Any:
+        """Entropy of the Leader in nats."""
+        return plain(entropy(self.leader), listed=False)
+
+    @property
+    def kl(self) -> Any:
+        """KL of the Leader to its reference, in nats."""
+        return self.game.squeeze(kl_divergence(self.leader.reshape(self.game.shape), self.game.leader_reference))
 
     def refine(self, rounds: int, start: ArrayLike | None = None) -> Refinement:
         """Let the Follower improve the Leader's answer (or one drawn from ``start``), again and again.

@@ -151,3 +151,17 @@ def test_gaps_agree_with_their_definitions(p, tau, seed):
     assert sb.exploitability(game, pi) == sb.leader_gap(game, pi)
     gap = sb.duality_gap(game, pi, omega)
     assert gap >= max(sb.leader_gap(game, pi), sb.follower_gap(game, pi, omega)) - 1e-11
+
+
+def test_a_solution_tells_its_own_diagnostics():
+    reference = np.array([0.5, 0.3, 0.2])
+    game = sb.StackelbergGame(sb.PreferenceMatrix.condorcet([0.4, 0.35, 0.25]), tau=0.2, leader_reference=reference)
+    solution = sb.solve(game)
+    assert abs(solution.leader_gap) < 1e-15
+    assert abs(solution.follower_gap) < 1e-15
+    pi = solution.leader
+    assert solution.entropy == pytest.approx(-(pi * np.log(pi)).sum(), abs=1e-15)
+    assert solution.kl == pytest.approx((pi * np.log(pi / reference)).sum(), abs=1e-15)
+    early = sb.solve(game, sb.MirrorDescent(learning_rate=0.5), steps=3)
+    assert early.leader_gap == sb.leader_gap(game, early.leader) > 1e-6
+    assert early.follower_gap == sb.follower_gap(game, early.leader, early.follower) > 1e-6

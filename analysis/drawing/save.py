@@ -89,7 +89,7 @@ def provenance(command: str, seed: int | None) -> dict[str, Any]:
 def without_folders(command: str) -> str:
     """A command line in which absolute paths are cut to their last part.
 
-    >>> without_folders("stackelberg solve /home/me/wins.csv --out=/tmp/out --tau 0")
+    >>> without_folders("stackelberg solve /home/me/wins.csv --out=/home/me/out --tau 0")
     'stackelberg solve wins.csv --out=out --tau 0'
     """
     try:
