@@ -7,7 +7,7 @@ context for a single matrix); what solutions and diagnostics return has that axi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,9 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from stackelberg.preference import PreferenceMatrix
 from stackelberg.validation import Array, as_floats, as_numbers, check_distribution, check_shape
 
+if TYPE_CHECKING:
+    from stackelberg.solution import NashSolution, RewardSolution, StackelbergSolution  # noqa: F401  # named below
+
+Answer = TypeVar("Answer")
+"""The kind of solution a game has."""
+
 
 @dataclass(frozen=True, eq=False)
-class Game:
+class Game(Generic[Answer]):
     """What every game has: preferences, and weights ρ over the contexts (uniform by default)."""
 
     preference: PreferenceMatrix
@@ -96,7 +102,7 @@ class Game:
 
 
 @dataclass(frozen=True, eq=False)
-class StackelbergGame(Game):
+class StackelbergGame(Game["StackelbergSolution"]):
     """SLHF: the Leader answers, the Follower sees the answer and improves it (arXiv 2512.16626).
 
     ``max_π min_ω E_{y~π}[ E_{y'~ω(·|y)} p(y≻y') + τ_F KL(ω(·|y)‖ω_ref(·|y)) ] − τ_L KL(π‖π_ref)``,
@@ -142,7 +148,7 @@ class StackelbergGame(Game):
 
 
 @dataclass(frozen=True, eq=False)
-class NashGame(Game):
+class NashGame(Game["NashSolution"]):
     """NLHF: ``max_π min_π' π P π' − τ KL(π‖π_ref) + τ KL(π'‖π_ref)`` (Munos et al. 2023).
 
     Args:
@@ -164,7 +170,7 @@ class NashGame(Game):
 
 
 @dataclass(frozen=True, eq=False)
-class RewardGame(Game):
+class RewardGame(Game["RewardSolution"]):
     """RLHF: maximise ``E_π r − τ KL(π‖π_ref)`` for the Bradley–Terry reward r fitted under pair sampling μ.
 
     Args:

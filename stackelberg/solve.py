@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, overload
+from typing import Any, cast
 
 from stackelberg.exact import exact
-from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
+from stackelberg.game import Answer, Game
 from stackelberg.learn import learn
 from stackelberg.record import Record
-from stackelberg.solution import NashSolution, RewardSolution, Solution, StackelbergSolution
 from stackelberg.solvers.base import Solver
 
 STEPS = 1000
 EVERY_TENTH = Record()
 
 
-@overload
 def solve(
-    game: StackelbergGame,
+    game: Game[Answer],
     solver: Solver | None = None,
     *,
     steps: int | None = None,
@@ -25,52 +23,7 @@ def solve(
     tolerance: float | None = None,
     start: Any = None,
     progress: bool = False,
-) -> StackelbergSolution: ...
-@overload
-def solve(
-    game: NashGame,
-    solver: Solver | None = None,
-    *,
-    steps: int | None = None,
-    record: Record | None = EVERY_TENTH,
-    tolerance: float | None = None,
-    start: Any = None,
-    progress: bool = False,
-) -> NashSolution: ...
-@overload
-def solve(
-    game: RewardGame,
-    solver: Solver | None = None,
-    *,
-    steps: int | None = None,
-    record: Record | None = EVERY_TENTH,
-    tolerance: float | None = None,
-    start: Any = None,
-    progress: bool = False,
-) -> RewardSolution: ...
-@overload
-def solve(
-    game: Game,
-    solver: Solver | None = None,
-    *,
-    steps: int | None = None,
-    record: Record | None = EVERY_TENTH,
-    tolerance: float | None = None,
-    start: Any = None,
-    progress: bool = False,
-) -> Solution: ...
-
-
-def solve(
-    game: Game,
-    solver: Solver | None = None,
-    *,
-    steps: int | None = None,
-    record: Record | None = EVERY_TENTH,
-    tolerance: float | None = None,
-    start: Any = None,
-    progress: bool = False,
-) -> Solution:
+) -> Answer:
     """Solve a game exactly, or let its players learn by a solver's rule.
 
     Without a solver, exactly:
@@ -115,9 +68,10 @@ def solve(
     """
     if solver is not None:
         budget = STEPS if steps is None else steps
-        return learn(game, solver, steps=budget, record=record, tolerance=tolerance, start=start, progress=progress)
+        learned = learn(game, solver, steps=budget, record=record, tolerance=tolerance, start=start, progress=progress)
+        return cast(Answer, learned)
     if steps is not None or tolerance is not None or start is not None or record is not EVERY_TENTH or progress:
         raise ValueError(
             "steps, record, tolerance, start and progress are for a solver; none was given. Pass sb.MirrorDescent()."
         )
-    return exact(game)
+    return cast(Answer, exact(game))
