@@ -98,6 +98,8 @@ def _check_budget(steps: Any, record: Record | None, tolerance: float | None) ->
         raise ValueError(f"steps must be a whole number, zero or more, not {shown(steps)}. Pass for example 1000.")
     if record is not None and not isinstance(record, Record):
         raise TypeError(f"record must be a Record or None, not {shown(record)}. Pass sb.Record(every=10).")
+    if tolerance is not None and not (isinstance(tolerance, (int, float)) and 0 <= tolerance < np.inf):
+        raise ValueError(f"tolerance must be a number, zero or more, not {shown(tolerance)}. Pass for example 1e-9.")
     if tolerance is not None and (record is None or not record.gap):
         raise ValueError("A tolerance is held against the recorded gap, but no gap is recorded. Use sb.Record().")
 

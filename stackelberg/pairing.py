@@ -17,10 +17,11 @@ from stackelberg.validation import Array, check_distribution, check_shape
 
 def check_pairing(game: Game, solver: Solver) -> None:
     """Refuse a solver that is for another game, with a sentence."""
+    if not isinstance(game, Game):
+        raise TypeError(f"solve takes a game, not a {type(game).__name__}. Wrap it: sb.NashGame(P, tau=0.1).")
     if not isinstance(solver, Solver):
-        raise TypeError(
-            f"The second argument is the solver, such as sb.MirrorDescent(); it is of type {type(solver).__name__}."
-        )
+        made = f"{solver.__name__} the class" if isinstance(solver, type) else f"a {type(solver).__name__}"
+        raise TypeError(f"The second argument is the solver, such as sb.MirrorDescent(), with brackets; it is {made}.")
     name, kind = type(solver).__name__, type(game).__name__
     if not isinstance(game, solver.games):
         fitting = " or a ".join(each.__name__ for each in solver.games)

@@ -217,7 +217,7 @@ class PreferenceMatrix:
             raise ValueError(f"shares must be one number an annotator type, not of shape {alpha.shape}.")
         names = [chr(ord("A") + i) if len(alpha) <= 26 else f"y{i}" for i in range(len(alpha))]
         rows = [(share, names[k:] + names[:k]) for k, share in enumerate(alpha.tolist()) if share != 0]
-        return cls.from_rankings(rows, labels=names)
+        return cls(cls.from_rankings(rows, labels=names).probabilities, tuple(names))  # shares are no counts of anybody
 
     # ------------------------------------------------------------------ views
 

@@ -57,6 +57,7 @@ def restricted(reference: Array, face: NDArray[np.bool_]) -> Array:
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
+@np.errstate(over="ignore")  # a ratio of inf is no near one
 def kl_divergence(policy: ArrayLike, reference: ArrayLike) -> Array:
     """``KL(policy ‖ reference) = Σ policy · log(policy / reference)`` in nats, along the last axis.
 
@@ -75,6 +76,7 @@ def kl_divergence(policy: ArrayLike, reference: ArrayLike) -> Array:
     return np.asarray(np.where(near, series, rel_entr(p, q) - p + q).sum(axis=-1))
 
 
+@np.errstate(over="ignore")  # a drop of −inf has weight 0, as it should
 def soft_maximum(values: Array, reference: Array, tau: Array) -> Array:
     """``τ log Σ reference · exp(values / τ)`` along the last axis: the worth of the KL-regularised best policy.
 

@@ -165,3 +165,24 @@ def test_a_solution_tells_its_own_diagnostics():
     early = sb.solve(game, sb.MirrorDescent(learning_rate=0.5), steps=3)
     assert early.leader_gap == sb.leader_gap(game, early.leader) > 1e-6
     assert early.follower_gap == sb.follower_gap(game, early.leader, early.follower) > 1e-6
+
+
+@pytest.mark.parametrize("tau", [(0, 10), (10, 0), (1e-300, 1e300), (1e300, 1e-300), (0.1, 1e6)])
+@pytest.mark.parametrize("seed", range(4))
+def test_references_with_zeros_and_tau_of_any_size_warn_of_nothing(tau, seed):
+    """Warnings are errors here: a face that the reference does not allow must not be divided by."""
+    rng = np.random.default_rng(seed)
+    P = sb.PreferenceMatrix.random(4, seed, contexts=2)
+    leader, follower = np.array([[0.5, 0.5, 0, 0], [0, 0, 0.3, 0.7]]), np.array([0.2, 0, 0.8, 0])
+    uniform = np.full(4, 0.25)
+    game = sb.StackelbergGame(
+        P,
+        tau_leader=tau[0],
+        tau_follower=tau[1],
+        leader_reference=leader if tau[0] else uniform,
+        follower_reference=follower if tau[1] else uniform,
+    )
+    solution = sb.solve(game)
+    assert (abs(solution.gap) < 1e-12).all()
+    pi, omega = rng.dirichlet(np.ones(4), 2), rng.dirichlet(np.ones(4), (2, 4))
+    assert (sb.duality_gap(game, pi, omega) > 0).all()

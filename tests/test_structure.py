@@ -91,7 +91,7 @@ def test_reasons_stand_where_an_analysis_cannot_be_made() -> None:
     assert not isinstance(rankings.bootstrap, Unavailable)
     bare = structure(sb.PreferenceMatrix.cycle(3))
     assert "no counts" in bare.as_dict()["bootstrap"]["reason"]
-    shares = structure(sb.PreferenceMatrix.condorcet([0.4, 0.35, 0.25]))
+    shares = structure(sb.PreferenceMatrix.from_rankings([(0.6, list("ABC")), (0.5, list("BCA")), (0.4, list("CAB"))]))
     assert "not whole numbers" in shares.as_dict()["noise_test"]["reason"]
     assert structure(minneapolis(), draws=0).as_dict()["bootstrap"] == {"reason": "Left out: draws=0."}
     flat = structure(sb.PreferenceMatrix([[0.5, 1e-300], [1.0, 0.5]]))  # a reward beyond double precision

@@ -260,8 +260,10 @@ def test_a_perfect_fit_without_counts() -> None:
 def test_what_cannot_be_redrawn_is_refused(act) -> None:
     with pytest.raises(ValueError, match="Only probabilities are known"):
         act(sb.PreferenceMatrix.cycle(3))
+    with pytest.raises(ValueError, match="Only probabilities are known"):
+        act(sb.PreferenceMatrix.condorcet([1, 0, 0]))  # shares are no counts, whole or not
     for shares in (
-        sb.PreferenceMatrix.condorcet([0.4, 0.35, 0.25]),
+        sb.PreferenceMatrix.from_rankings([(0.6, ["A", "B"]), (0.5, ["B", "A"])]),
         sb.PreferenceMatrix.from_counts([[0, 0.5], [1, 0]]),
     ):
         with pytest.raises(ValueError, match="not whole numbers"):

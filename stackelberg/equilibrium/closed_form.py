@@ -58,6 +58,7 @@ def tile(array: Array, context: slice, rows: slice) -> Array:
     return array[context if array.shape[0] > 1 else slice(None), rows if array.shape[1] > 1 else slice(None)]
 
 
+@np.errstate(over="ignore")  # a drop of −inf has weight 0, as it should
 def respond(p: Array, reference: Array, tau: Array) -> tuple[Array, Array]:
     """The Follower's best responses and their values, for a block of rows.
 
@@ -115,6 +116,7 @@ def follower_payoffs(p: Array, reference: Array, tau: Array, follower: Array) ->
     return np.where(forbidden & (tau > 0)[:, None], np.inf, value)
 
 
+@np.errstate(over="ignore")  # as above
 def lead(values: Array, reference: Array, tau: Array, slack: Array | float = 0.0) -> tuple[Array, Array]:
     """The best policy against payoffs ``values`` and its worth, all contexts.
 
@@ -132,12 +134,14 @@ def lead(values: Array, reference: Array, tau: Array, slack: Array | float = 0.0
     """
     worth = soft_maximum(values, reference, tau)
     reference, step = np.broadcast_to(reference, values.shape), tau[:, None]
-    drop = (values - values.max(axis=-1, keepdims=True)) / np.where(step > 0, step, 1.0)
+    played = (reference > 0) | (step == 0)
+    best = np.where(played, values, -np.inf).max(axis=-1, keepdims=True)
+    drop = np.where(played, values - best, 0.0) / np.where(step > 0, step, 1.0)
     policy = softmax(log_of(reference) + drop)
     policy = np.where(step >= SOFT, tilted(reference, np.where(step >= SOFT, drop, 0.0)), policy)
     if (tau > 0).all():
         return policy, worth
-    return np.where(step > 0, policy, restricted(reference, maximisers(values, slack))), worth
+    return np.where(step > 0, policy, restricted(reference, maximisers(values, slack) | (step > 0))), worth
 
 
 def maximisers(values: Array, slack: Array | float = 0.0) -> NDArray[np.bool_]:
