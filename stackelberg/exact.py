@@ -67,7 +67,7 @@ def _(game: NashGame) -> NashSolution:
         policy[~soft], support[~soft], dimension[~soft] = lottery.policy, lottery.support, lottery.dimension
     gap = nash_gap(game, policy)
     lottery_tolerance = 2 * EXPLOITABILITY * np.abs(game.margins).max(axis=(-2, -1))
-    certify(gap, np.where(soft, GAP_TOLERANCE * np.maximum(1, game.tau), lottery_tolerance), "duality gap")
+    certify(gap, np.where(soft, GAP_TOLERANCE, lottery_tolerance), "duality gap")
     return NashSolution(
         game=game,
         value=game.squeeze(np.full(game.shape[0], 0.5)),
@@ -105,5 +105,5 @@ def certify(found: Array, allowed: Array, name: str) -> None:
         context = int(np.argmin(within))
         raise CertificateError(
             f"The answer for context {context} could not be certified: its {name} is {found[context]:.3g}, above "
-            f"{allowed[context]:.3g}. Nothing is returned. A larger tau, or P rescaled away from ½, is easier."
+            f"{allowed[context]:.3g}. Nothing is returned. A more moderate tau, or P rescaled away from ½, is easier."
         )

@@ -120,3 +120,20 @@ def test_pairs_that_were_never_compared_are_no_observations():
 def test_a_tau_beyond_double_precision_is_refused():
     with pytest.raises(sb.CertificateError, match="larger tau, or tau = 0"):
         sb.solve(sb.NashGame(sb.PreferenceMatrix.condorcet([0.4, 0.35, 0.25]), tau=1e-300))
+
+
+def test_the_nash_certificate_does_not_grow_with_tau():
+    reference = [0.2, 0.3, 0.5]
+    for tau in (1e3, 1e6, 1e12):
+        assert abs(sb.solve(sb.NashGame(P, tau, reference)).gap) < 1e-15
+    references = np.random.default_rng(0).dirichlet(np.ones(8), 200)
+    gaps = [_gap_or_refusal(sb.NashGame(sb.PreferenceMatrix.random(8), 1e100, each)) for each in references]
+    assert max(gap for gap in gaps if gap is not None) <= 1e-12
+    assert None in gaps  # at tau = 1e100 the rounding of a policy can alone be worth 1e67: such a one is refused
+
+
+def _gap_or_refusal(game):
+    try:
+        return abs(sb.solve(game).gap)
+    except sb.CertificateError:
+        return None
