@@ -9,6 +9,7 @@ reward), one ``solve`` whose answers carry their certificate.
 array([1., 0., 0.])
 """
 
+from stackelberg.checkpoint import Checkpoint
 from stackelberg.errors import CertificateError, NoFiniteMaximiser
 from stackelberg.evidence import Ballots, Counts, Unranked
 from stackelberg.exploitability import (
@@ -22,9 +23,11 @@ from stackelberg.exploitability import (
 from stackelberg.game import NashGame, RewardGame, StackelbergGame
 from stackelberg.geometry import Natural, Simplex, Softmax
 from stackelberg.io import read_preferences
+from stackelberg.learn import resume
 from stackelberg.preference import PreferenceMatrix
 from stackelberg.record import Record, Trajectory
 from stackelberg.refinement import chain, distinct_coverage, independent_coverage
+from stackelberg.saving import load
 from stackelberg.simplex import entropy, kl_divergence
 from stackelberg.solution import NashSolution, RewardSolution, Solution, StackelbergSolution, Status
 from stackelberg.solve import solve
@@ -46,6 +49,7 @@ from stackelberg.solvers import (
 __all__ = [
     "Ballots",
     "CertificateError",
+    "Checkpoint",
     "Counts",
     "EGPO",
     "ExtraGradient",
@@ -85,7 +89,9 @@ __all__ = [
     "kl_divergence",
     "leader_gap",
     "leader_payoffs",
+    "load",
     "read_preferences",
+    "resume",
     "solve",
     "worst_case_win_rate",
 ]

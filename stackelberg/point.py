@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stackelberg.policy import Tabular
+from stackelberg.validation import Array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,6 +87,23 @@ class Point:
     def finite(self) -> bool:
         """Whether every player's policy is a distribution still."""
         return all(table.finite for table in self.tables)
+
+    def state(self) -> dict[str, Array]:
+        """Everything that a checkpoint must keep of the point, as arrays by name."""
+        parts = ("probabilities", "logits")
+        return {f"{player}.{part}": getattr(table, part) for player, table in enumerate(self.tables) for part in parts}
+
+    def from_state(self, state: dict[str, Array]) -> Point:
+        """The point of this kind, geometry and shape that had this :meth:`state`, to the last bit.
+
+        Raises:
+            ValueError: the state is another kind of point's.
+        """
+        own = self.state()
+        if {name: array.shape for name, array in own.items()} != {name: np.shape(each) for name, each in state.items()}:
+            raise ValueError(f"the point's arrays are {', '.join(state)}, not shaped as {', '.join(own)} are here.")
+        players = range(len(self.tables))
+        return Point(self.geometry, tuple(Tabular(state[f"{i}.probabilities"], state[f"{i}.logits"]) for i in players))
 
     def step(self, rates: Joint, direction: Joint) -> Point:
         """The point that ``rates · direction`` leads to in this geometry; every player its own rate."""

@@ -20,6 +20,8 @@ class Record:
         gap: the duality gap at each record, and that of the average iterate where one is kept.
         distance: the KL from the exact solution at each record (which is computed first).
         average: keep the running mean of all iterates; it becomes ``solution.average``.
+        best: keep the recorded iterate of smallest gap (over contexts, of smallest ρ-weighted gap); it becomes
+            ``solution.best``. It costs no time, and the memory of one more iterate. Needs ``gap``.
 
     Example:
         >>> import stackelberg as sb
@@ -34,6 +36,7 @@ class Record:
     gap: bool = True
     distance: bool = False
     average: bool = True
+    best: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.every, bool) or not isinstance(self.every, (int, np.integer)) or self.every < 1:

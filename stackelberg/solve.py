@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, cast
 
+from stackelberg.checkpoint import Checkpoint
 from stackelberg.exact import exact
 from stackelberg.game import Answer, Game
 from stackelberg.learn import learn
@@ -22,6 +24,7 @@ def solve(
     record: Record | None = EVERY_TENTH,
     tolerance: float | None = None,
     start: Any = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Answer:
     """Solve a game exactly, or let its players learn by a solver's rule.
@@ -44,6 +47,8 @@ def solve(
         record: what to keep on the way; None keeps nothing, neither trajectory nor average.
         tolerance: stop at a record whose gap is at most this in every context.
         start: the first policy, (leader, follower) in a Stackelberg game; the references by default.
+        checkpoint: the folder of a resumable run, or a :class:`Checkpoint`. Called again with the same folder,
+            ``solve`` goes on from there to the identical trajectory; see :func:`resume`.
         progress: show a progress bar.
 
     Returns:
@@ -52,7 +57,8 @@ def solve(
     Raises:
         CertificateError: if an exact answer cannot be certified; nothing uncertified is ever returned.
         NoFiniteMaximiser: if the Bradley–Terry likelihood of a reward game has no finite maximiser.
-        ValueError: if the solver is not for this game.
+        ValueError: if the solver is not for this game, or the checkpoint's folder holds another run.
+        OSError: if a checkpoint cannot be written; the earlier one is whole.
 
     Example:
         >>> import stackelberg as sb
@@ -68,10 +74,21 @@ def solve(
     """
     if solver is not None:
         budget = STEPS if steps is None else steps
-        learned = learn(game, solver, steps=budget, record=record, tolerance=tolerance, start=start, progress=progress)
+        learned = learn(
+            game,
+            solver,
+            steps=budget,
+            record=record,
+            tolerance=tolerance,
+            start=start,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
         return cast(Answer, learned)
-    if steps is not None or tolerance is not None or start is not None or record is not EVERY_TENTH or progress:
+    given = [steps, tolerance, start, checkpoint, progress or None, None if record is EVERY_TENTH else solve]
+    if any(each is not None for each in given):
         raise ValueError(
-            "steps, record, tolerance, start and progress are for a solver; none was given. Pass sb.MirrorDescent()."
+            "steps, record, tolerance, start, checkpoint and progress are for a solver; none was given. "
+            "Pass sb.MirrorDescent()."
         )
     return cast(Answer, exact(game))
