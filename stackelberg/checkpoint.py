@@ -193,7 +193,14 @@ def _state(folder: Path, identity: str) -> tuple[Any, dict[str, Any]]:
     content, beside = load_as(path, STATE, VERSION)
     if beside.get("run") != identity:
         raise ValueError(f"{folder}: run.json was changed after the run began, or belongs to another state.npz.")
-    return content, beside["budget"]
+    return content, _checked_budget(beside.get("budget"), path)
+
+
+def _checked_budget(budget: Any, path: Path) -> dict[str, Any]:
+    match budget:
+        case {"steps": int(steps), "tolerance": None | int() | float()} if steps >= 0:
+            return dict(budget)
+    raise ValueError(f"{path} is damaged or was changed: its budget is {shown(budget)}.")
 
 
 def _compare(folder: Path, stored: Any, given: Any) -> None:
@@ -214,7 +221,7 @@ def _differences(stored: Any, given: Any, name: str) -> Iterator[tuple[str, Any,
         if stored.get("class") != given.get("class"):
             yield name.lstrip("."), stored.get("class", stored), given.get("class", given)
         elif "array" in stored or "array" in given:
-            if stored.get("checksum") != given.get("checksum"):
+            if stored | {"array": ""} != given | {"array": ""}:  # whatever its name: the checksum tells the numbers
                 yield name.lstrip("."), "one array", "another"
         else:
             for key in stored | given:

@@ -145,8 +145,8 @@ class Unpacker:
 
     def _made(self, name: str, given: dict[str, Document], path: str) -> Any:
         """The dataclass, checked as its constructor checks, and then with the very arrays that were stored."""
-        kind: Any = _known(name)
-        if not dataclasses.is_dataclass(kind):
+        kind = _known(name)
+        if kind is None or issubclass(kind, enum.Enum):
             raise ValueError(f"{path} names the class {shown(name)}, which stackelberg does not have.")
         names = {field.name for field in dataclasses.fields(kind) if field.init}
         if names != given.keys():
@@ -175,14 +175,16 @@ def _dense(array: np.ndarray) -> tuple[np.ndarray, list[int]]:
 
     Sums depend, in their last bit, on the order in memory: a run that goes on must find it as it was.
     """
-    order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
-    once = array[tuple(slice(0, 1) if step == 0 and size > 1 else slice(None) for step, size in _axes(array))]
+    steps = [
+        np.inf if size == 1 or step == 0 else abs(step) for step, size in zip(array.strides, array.shape, strict=True)
+    ]
+    order = sorted(range(array.ndim), key=lambda axis: -steps[axis])
+    repeated = [
+        step == 0 and size > 1 and array.size > 0 for step, size in zip(array.strides, array.shape, strict=True)
+    ]
+    once = array[tuple(slice(0, 1) if again else slice(None) for again in repeated)]
     dense = np.ascontiguousarray(once.transpose(order))
     return dense.reshape(once.transpose(order).shape), order
-
-
-def _axes(array: np.ndarray) -> list[tuple[int, int]]:
-    return list(zip(array.strides, array.shape, strict=True))
 
 
 def _known(name: str) -> Any:

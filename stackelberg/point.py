@@ -103,7 +103,11 @@ class Point:
         if {name: array.shape for name, array in own.items()} != {name: np.shape(each) for name, each in state.items()}:
             raise ValueError(f"the point's arrays are {', '.join(state)}, not shaped as {', '.join(own)} are here.")
         players = range(len(self.tables))
-        return Point(self.geometry, tuple(Tabular(state[f"{i}.probabilities"], state[f"{i}.logits"]) for i in players))
+        tables = tuple(Tabular(state[f"{i}.probabilities"], state[f"{i}.logits"]) for i in players)
+        for table in tables:
+            if not (np.abs(table.probabilities.sum(axis=-1) - 1) < 1e-6).all() or np.isnan(table.logits).any():
+                raise ValueError("the point's rows are no distributions.")
+        return Point(self.geometry, tables)
 
     def step(self, rates: Joint, direction: Joint) -> Point:
         """The point that ``rates · direction`` leads to in this geometry; every player its own rate."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from stackelberg.point import Point
 from stackelberg.recorder import Recorder
+from stackelberg.validation import shown
 
 
 @dataclass(eq=False)
@@ -44,8 +45,10 @@ class Run:
 
     def restore(self, content: dict[str, Any]) -> None:
         """Stand where :meth:`content` was taken, to the last bit."""
+        if not isinstance(content["step"], int) or content["step"] < 0:
+            raise ValueError(f"it says that {shown(content['step'])} steps were taken.")
         self.point = self.point.from_state(content["point"])
         self.memory = content["memory"]
         self.recorder.restore(content["recorder"])
         self.generator.bit_generator.state = content["generator"]
-        self.step, self.divergence = int(content["step"]), content["divergence"]
+        self.step, self.divergence = content["step"], content["divergence"]

@@ -85,8 +85,8 @@ def solve(
             progress=progress,
         )
         return cast(Answer, learned)
-    given = [steps, tolerance, start, checkpoint, progress or None, None if record is EVERY_TENTH else solve]
-    if any(each is not None for each in given):
+    given = any(each is not None for each in (steps, tolerance, start, checkpoint))
+    if given or progress or record is not EVERY_TENTH:
         raise ValueError(
             "steps, record, tolerance, start, checkpoint and progress are for a solver; none was given. "
             "Pass sb.MirrorDescent()."
