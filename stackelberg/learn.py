@@ -11,6 +11,7 @@ import numpy as np
 from stackelberg import divergence
 from stackelberg.checkpoint import Checkpoint, keeping, stored_run
 from stackelberg.diagnostics import Diagnostics, diagnostics
+from stackelberg.expectation import Expectation
 from stackelberg.field import Field, natural_field
 from stackelberg.game import Game
 from stackelberg.pairing import check_pairing, starting_point
@@ -27,23 +28,35 @@ def learn(
     game: Game,
     solver: Solver,
     *,
+    policy: Any,
     steps: int,
+    sampling: Expectation,
+    seed: int,
     record: Record | None,
     tolerance: float | None,
     start: Any,
     checkpoint: Checkpoint | str | os.PathLike[str] | None,
     progress: bool,
-    seed: int = 0,
 ) -> Solution:
     """Run ``solver`` on ``game``; see :func:`stackelberg.solve`."""
     check_pairing(game, solver)
     _check_budget(steps, record, tolerance)
-    field, look = Field(natural_field(game)), diagnostics(game)
+    _check_sampling(sampling, seed)
+    generator, look = np.random.default_rng(seed), diagnostics(game)
+    field = Field(natural_field(game), sampling, generator)
     weights = game.context_weights  # type: ignore[attr-defined]  # every game sets its own
     recorder = Recorder(record, look, field, tolerance, weights)
-    point = starting_point(game, solver, field.pull, start)
-    run = Run(point, solver.init(point), recorder, np.random.default_rng(seed))
-    identity = {"game": game, "solver": solver, "seed": seed, "record": record, "start": start}
+    point = starting_point(game, solver, policy, field.pull, start)
+    run = Run(point, solver.init(point), recorder, generator)
+    identity = {
+        "game": game,
+        "solver": solver,
+        "policy": policy,
+        "sampling": sampling,
+        "seed": int(seed),
+        "record": record,
+        "start": start,
+    }
     budget = {"steps": int(steps), "tolerance": tolerance}
     with (
         np.errstate(over="ignore", invalid="ignore", divide="ignore"),
@@ -59,15 +72,15 @@ def learn(
         report = _report(status, run, tolerance)
         if status is Status.RAN and run.step:
             rates = solver.rates(run.step - 1, len(run.point.tables))
-            report += divergence.unsettled(run, rates, field, weights)
+            report += divergence.unsettled(run, rates, field.at_scale(solver.scale(run.step - 1)), weights)
         return _solution(run, look, game, field, status, report)
 
 
 def resume(folder: str | os.PathLike[str], *, steps: int | None = None, progress: bool = False) -> Solution:
     """Go on with the run in ``folder``, from the folder alone; see :class:`stackelberg.Checkpoint`.
 
-    The run is rebuilt as it was started: game, solver, seed, record and start. It goes on to the very trajectory
-    that it would have had without a stop, records included.
+    The run is rebuilt as it was started: game, solver, policy, sampling, seed, record and start. It goes on to the
+    very trajectory that it would have had without a stop, records included.
 
     Args:
         folder: what was given to ``solve`` as ``checkpoint``.
@@ -98,11 +111,11 @@ def _advance(run: Run, solver: Solver, field: Field, steps: int, watchers: Seque
             watcher()
         if run.recorder.see(run.step, run.point, last=False):
             return Status.REACHED
-        direction, memory = solver.direction(run.step, run.point, field, run.memory)
-        rates = solver.rates(run.step, players)
+        here, rates = field.at_scale(solver.scale(run.step)), solver.rates(run.step, players)
+        direction, memory = solver.direction(run.step, run.point, here, run.memory)
         moved = run.point.step(rates, direction)
         if not moved.finite:
-            run.divergence = divergence.likely_cause(run, rates, field)
+            run.divergence = divergence.likely_cause(run, rates, here)
             return Status.DIVERGED
         run.point, run.memory, run.step = moved, memory, run.step + 1
     return Status.RAN
@@ -142,3 +155,10 @@ def _check_budget(steps: Any, record: Record | None, tolerance: float | None) ->
         raise ValueError(f"tolerance must be a number, zero or more, not {shown(tolerance)}. Pass for example 1e-9.")
     if tolerance is not None and (record is None or not record.gap):
         raise ValueError("A tolerance is held against the recorded gap, but no gap is recorded. Use sb.Record().")
+
+
+def _check_sampling(sampling: Any, seed: Any) -> None:
+    if not isinstance(sampling, Expectation):
+        raise TypeError(f"sampling must be Enumerate() or Sample(n), not {shown(sampling)}. Pass sb.Sample(100).")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed must be a whole number, zero or more, not {shown(seed)}. Pass for example 0.")

@@ -109,6 +109,11 @@ class Point:
                 raise ValueError("the point's rows are no distributions.")
         return Point(self.geometry, tables)
 
+    def direction(self, natural: Joint, weights: tuple[Array | None, ...]) -> Joint:
+        """The gradient of each player's payoff in this geometry, from its natural field and its rows' weights."""
+        rows = zip(self.tables, natural.parts, weights, strict=True)
+        return Joint(tuple(self.geometry.direction(*row) for row in rows))
+
     def step(self, rates: Joint, direction: Joint) -> Point:
         """The point that ``rates · direction`` leads to in this geometry; every player its own rate."""
         return Point(self.geometry, tuple(self._moves(rates, direction)))

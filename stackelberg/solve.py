@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from stackelberg.checkpoint import Checkpoint
 from stackelberg.exact import exact
+from stackelberg.expectation import Enumerate, Expectation
 from stackelberg.game import Answer, Game
 from stackelberg.learn import learn
 from stackelberg.record import Record
@@ -14,13 +15,17 @@ from stackelberg.solvers.base import Solver
 
 STEPS = 1000
 EVERY_TENTH = Record()
+EVERYTHING = Enumerate()
 
 
 def solve(
     game: Game[Answer],
     solver: Solver | None = None,
+    policy: Any = None,
     *,
     steps: int | None = None,
+    sampling: Expectation = EVERYTHING,
+    seed: int = 0,
     record: Record | None = EVERY_TENTH,
     tolerance: float | None = None,
     start: Any = None,
@@ -43,7 +48,10 @@ def solve(
     Args:
         game: the game; all its contexts are solved at once.
         solver: a learning rule such as ``MirrorDescent(learning_rate=0.1)``; None solves exactly.
+        policy: what learns; None for fresh tables at the references.
         steps: the budget, 1000 by default.
+        sampling: how the field is read: ``Enumerate()``, exactly, or ``Sample(n)``, from n draws a context.
+        seed: of every random draw in the run.
         record: what to keep on the way; None keeps nothing, neither trajectory nor average.
         tolerance: stop at a record whose gap is at most this in every context.
         start: the first policy, (leader, follower) in a Stackelberg game; the references by default.
@@ -77,7 +85,10 @@ def solve(
         learned = learn(
             game,
             solver,
+            policy=policy,
             steps=budget,
+            sampling=sampling,
+            seed=seed,
             record=record,
             tolerance=tolerance,
             start=start,
@@ -85,10 +96,10 @@ def solve(
             progress=progress,
         )
         return cast(Answer, learned)
-    given = any(each is not None for each in (steps, tolerance, start, checkpoint))
-    if given or progress or record is not EVERY_TENTH:
+    unread = any(each is not None for each in (policy, steps, tolerance, start, checkpoint))
+    if unread or progress or record is not EVERY_TENTH or sampling is not EVERYTHING or seed != 0:
         raise ValueError(
-            "steps, record, tolerance, start, checkpoint and progress are for a solver; none was given. "
-            "Pass sb.MirrorDescent()."
+            "policy, steps, sampling, seed, record, tolerance, start, checkpoint and progress are for a solver; "
+            "none was given. Pass sb.MirrorDescent()."
         )
     return cast(Answer, exact(game))
