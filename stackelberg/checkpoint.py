@@ -1,7 +1,7 @@
 """Runs that can be killed at any moment and go on from where they were, to the identical trajectory.
 
 The folder of a run holds ``run.json`` with ``run.npz``, what the run is, written once; and ``state.npz``, its newest
-state, replaced whole. All are plain JSON and NumPy arrays.
+state, replaced whole; in the end ``solution.npz``. All are plain JSON and NumPy arrays.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from stackelberg.container import check_kind, load_as, read_archive, rebuilt, sa
 from stackelberg.interrupts import Interrupts
 from stackelberg.packing import Packer
 from stackelberg.run import Run
+from stackelberg.saving import save_solution
+from stackelberg.solution import Solution
 from stackelberg.validation import shown
 
 RUN, STATE, VERSION = "stackelberg run", "stackelberg state", 1
@@ -125,6 +127,10 @@ class Keeper:
             )
         if budget == self.budget:
             self._saved = self.run.step, self.run.divergence is None
+
+    def finish(self, solution: Solution) -> None:
+        """Leave the solution in the folder, where :func:`stackelberg.load` finds it."""
+        save_solution(solution, self.folder)
 
     def farewell(self) -> str:
         """How to go on."""

@@ -75,9 +75,7 @@ def unsettled(run: Run, rates: Joint, field: Field, weights: Array) -> str:
         return ""
     said = f", but keeps jumping: in their later half the gap stays between {late.min():.1e} and {late.max():.1e}"
     if measured is not None and overshoots:
-        said += (
-            f". Likely cause: {_overshoot(rates, measured)} Divide the learning rate by {np.ceil(2 * measured[1]):g}"
-        )
+        said += f". Likely cause: {_overshoot(rates, measured)} Lower the learning rate"
     return said + _silent_rows(run.point)
 
 

@@ -73,7 +73,10 @@ def learn(
         if status is Status.RAN and run.step:
             rates = solver.rates(run.step - 1, len(run.point.tables))
             report += divergence.unsettled(run, rates, field.at_scale(solver.scale(run.step - 1)), weights)
-        return _solution(run, look, game, field, status, report)
+        solution = _solution(run, look, game, field, status, report)
+        if keeper is not None:
+            keeper.finish(solution)
+        return solution
 
 
 def resume(folder: str | os.PathLike[str], *, steps: int | None = None, progress: bool = False) -> Solution:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
+import inspect
 import math
 from typing import Any
 
@@ -216,4 +217,8 @@ def schedules() -> list[str]:
     """The public schedules by name."""
     import stackelberg as sb
 
-    return [name for name in sb.__all__ if getattr(getattr(sb, name), "__module__", "") == "stackelberg.schedules"]
+    return [
+        name
+        for name, value in vars(sb).items()
+        if getattr(value, "__module__", "") == "stackelberg.schedules" and not inspect.isabstract(value)
+    ]

@@ -27,7 +27,35 @@ RUNS = {
     "optimistic contexts": (sb.NashGame(SEVERAL, 0.1), sb.Optimistic(0.3)),
     "omwu": (sb.NashGame(P, 0), sb.OptimisticMWU(0.3)),
     "reward": (sb.RewardGame(P, 0.2), sb.MirrorProx(0.3)),
+    "mpo": (sb.NashGame(P, 0), sb.MPO(0.3)),
+    "comal": (sb.NashGame(P, 0), sb.COMAL(0.3)),
+    "schedules": (sb.StackelbergGame(P, 0.2), sb.MirrorDescent(sb.PowerDecay(0.5), kappa=sb.Linear(1.0, 3.0, 40))),
+    "alternating": (
+        sb.StackelbergGame(P, 0.2),
+        sb.MirrorDescent(0.3, alternating=True, tau_scale=sb.Geometric(4, 0.9, 1)),
+    ),
 }
+
+
+SAMPLED = {
+    "mirror": sb.MirrorDescent(0.1, kappa=3),
+    "optimistic": sb.Optimistic(0.1, kappa=3),
+    "extragradient": sb.ExtraGradient(0.1, geometry=sb.Softmax()),
+}
+SAMPLINGS = {"on policy": sb.Sample(20), "uniform": sb.Sample(5, sb.LeaveOneOut(), behaviour=sb.UniformActions())}
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("name", SAMPLED)
+def test_a_sampled_run_goes_on_with_its_own_random_numbers(tmp_path, name, sampling):
+    game, solver = sb.StackelbergGame(SEVERAL, 0.2), SAMPLED[name]
+    options = {"sampling": SAMPLINGS[sampling], "seed": 7}
+    for steps in (5, 21):
+        sb.solve(game, solver, steps=steps, checkpoint=tmp_path, **options)
+    whole = sb.solve(game, solver, steps=40, **options)
+    assert_same(sb.resume(tmp_path, steps=40), whole)
+    other = sb.solve(game, solver, steps=40, sampling=SAMPLINGS[sampling], seed=8)
+    assert (other.leader != whole.leader).any()
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -234,7 +262,8 @@ def test_killed_in_the_middle_of_a_save_the_one_before_is_whole(tmp_path, uninte
     game, solver = scope()
     again = sb.solve(game, solver, steps=1500, record=sb.Record(every=5, distance=True), checkpoint=tmp_path)
     assert_same(again, uninterrupted)
-    assert sorted(os.listdir(tmp_path)) == ["run.json", "run.npz", "state.npz"]
+    assert sorted(os.listdir(tmp_path)) == ["run.json", "run.npz", "solution.npz", "state.npz"]
+    assert_same(sb.load(tmp_path), uninterrupted)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -359,6 +388,8 @@ OTHERS = {
     "game.tau is 0.2 there and 0.3": (sb.StackelbergGame(P, 0.3), SOLVER, {}),
     "record.every is 10 there and 5": (GAME, SOLVER, {"record": sb.Record(every=5)}),
     "record is 'Record' there and None": (GAME, SOLVER, {"record": None}),
+    "seed is 0 there and 1": (GAME, SOLVER, {"seed": 1}),
+    "sampling is 'Enumerate' there and 'Sample'": (GAME, SOLVER, {"sampling": sb.Sample(10)}),
     "start is None there": (GAME, SOLVER, {"start": (np.full(5, 0.2), None)}),
     "taken 20 steps already, more than steps = 10": (GAME, SOLVER, {"steps": 10}),
 }
