@@ -13,7 +13,8 @@ from stackelberg.simplex import kl_divergence, softmax
 def games(seed, n=4):
     rng = np.random.default_rng(seed)
     p = sb.PreferenceMatrix.random(n, seed)
-    references = {"leader_reference": rng.dirichlet(np.full(n, 3.0)), "follower_reference": rng.dirichlet(np.ones(n), n)}
+    leader, follower = rng.dirichlet(np.full(n, 3.0)), rng.dirichlet(np.ones(n), n) * 0.7 + 0.3 / n
+    references = {"leader_reference": leader, "follower_reference": follower}
     taus = {"tau_leader": rng.uniform(0.1, 1), "tau_follower": rng.uniform(0.1, 1)}
     return (kind(p, **taus, **references) for kind in (sb.StackelbergGame, sb.PublishedStackelbergGame))
 
