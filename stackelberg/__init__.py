@@ -28,6 +28,7 @@ from stackelberg.gradient import Constant, LeaveOneOut, NoBaseline, RaoBlackwell
 from stackelberg.io import read_preferences
 from stackelberg.learn import resume
 from stackelberg.preference import PreferenceMatrix
+from stackelberg.published import PublishedStackelbergGame
 from stackelberg.record import Record, Trajectory
 from stackelberg.refinement import chain, distinct_coverage, independent_coverage
 from stackelberg.saving import load
@@ -92,6 +93,7 @@ __all__ = [
     "Piecewise",
     "PowerDecay",
     "PreferenceMatrix",
+    "PublishedStackelbergGame",
     "RLOO",
     "RaoBlackwell",
     "Record",
