@@ -9,6 +9,7 @@ reward), one ``solve`` whose answers carry their certificate.
 array([1., 0., 0.])
 """
 
+from stackelberg.dynamics import Cycle, Rate, Spectrum, detect_cycle, fit_rate, spectrum
 from stackelberg.errors import CertificateError, NoFiniteMaximiser
 from stackelberg.evidence import Ballots, Counts, Unranked
 from stackelberg.exploitability import (
@@ -47,6 +48,7 @@ __all__ = [
     "Ballots",
     "CertificateError",
     "Counts",
+    "Cycle",
     "EGPO",
     "ExtraGradient",
     "MagneticMirrorDescent",
@@ -62,6 +64,7 @@ __all__ = [
     "Optimistic",
     "OptimisticMWU",
     "PreferenceMatrix",
+    "Rate",
     "Record",
     "RewardGame",
     "RewardSolution",
@@ -69,6 +72,7 @@ __all__ = [
     "Simplex",
     "Softmax",
     "Solution",
+    "Spectrum",
     "StackelbergGDA",
     "StackelbergGame",
     "StackelbergSolution",
@@ -76,10 +80,12 @@ __all__ = [
     "Trajectory",
     "Unranked",
     "chain",
+    "detect_cycle",
     "distinct_coverage",
     "duality_gap",
     "entropy",
     "exploitability",
+    "fit_rate",
     "follower_gap",
     "independent_coverage",
     "kl_divergence",
@@ -87,5 +93,6 @@ __all__ = [
     "leader_payoffs",
     "read_preferences",
     "solve",
+    "spectrum",
     "worst_case_win_rate",
 ]
