@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from stackelberg.dynamics.series import Line
 from stackelberg.validation import Array, as_floats, shown
 
-FEWEST = 16
+FEWEST = 32
 """Records that it takes to judge."""
 STILL = 1e-9
 """Swings smaller than this are none."""
@@ -21,8 +22,8 @@ BACK, FORTH = 0.5, -0.25
 SHRINKS, GROWS = 0.9, 10.0
 """An orbit whose swings, over the half of the run that is judged, fall below the one converges; above the other
 it diverges."""
-FALLS = 0.75
-"""Without a period: the last quarter must move this much less than the one before to converge."""
+FALLS, SURE = 0.75, 3.0
+"""Without a period: the steps must shrink by this over the half to converge, by so many standard errors."""
 
 
 class Motion(enum.Enum):
@@ -64,8 +65,9 @@ def detect_cycle(values: ArrayLike, steps: ArrayLike | None = None) -> Cycle:
     A period is a lag at which the autocorrelation of the values, all coordinates together and less a straight line,
     peaks at ½ or above after a dip to −¼ or below, with three of it or more in the half. With a period the swings,
     root mean square over one period each, must not shrink by more than a tenth over the half (it converges, a
-    spiral) nor grow tenfold (it diverges): then it orbits, outwards where ``growth`` is above 1. Without one the run converges where the last quarter
-    moves less than ¾ of the one before it, diverges where more than 4/3, and wanders otherwise.
+    spiral) nor grow tenfold (it diverges): then it orbits, outwards where ``growth`` is above 1. Without one the run converges where the
+    lengths of its steps fall to ¾ or less over the half, by three standard errors (Newey–West) or more, diverges
+    where they grow likewise, and wanders otherwise, as noise does.
     A gap turns more often than the policies: its period may be a whole fraction of theirs.
 
     Args:
@@ -73,7 +75,7 @@ def detect_cycle(values: ArrayLike, steps: ArrayLike | None = None) -> Cycle:
         steps: (records,) steps of the records, evenly spaced; 0, 1, 2, … by default.
 
     Raises:
-        ValueError: fewer than 16 records, values that are not finite, or steps that are not evenly spaced.
+        ValueError: fewer than 32 records, values that are not finite, or steps that are not evenly spaced.
 
     Example:
         Self-play on rock-paper-scissors turns round by η√3/6 a step:
@@ -185,8 +187,10 @@ def _growth(tail: Array, period: float) -> float:
 
 
 def _without_period(tail: Array) -> Motion:
-    half = len(tail) // 2
-    before, after = (np.sqrt(np.var(part, axis=0).sum()) for part in (tail[:half], tail[half:]))
-    if after < FALLS * before:
-        return Motion.CONVERGES
-    return Motion.DIVERGES if FALLS * after > before else Motion.WANDERS
+    """By the trend of the lengths of the steps: those of noise do not change, however long its memory."""
+    lengths = np.maximum(np.linalg.norm(np.diff(tail, axis=0), axis=1), np.finfo(float).eps)
+    trend = Line.through(np.arange(len(lengths), dtype=float), np.log(lengths))
+    change = trend.slope * len(lengths)
+    if abs(trend.slope) < SURE * trend.error or abs(change) < -np.log(FALLS):
+        return Motion.WANDERS
+    return Motion.CONVERGES if change < 0 else Motion.DIVERGES

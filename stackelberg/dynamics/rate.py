@@ -121,7 +121,7 @@ def fit_rate(
         >>> run = sb.solve(game, sb.EGPO(learning_rate=0.5), steps=80, start=[0.4, 0.35, 0.25], record=record)
         >>> rate = sb.fit_rate(run.trajectory.steps, run.trajectory.gap)
         >>> rate.law, round(rate.factor.value, 2), round(sb.spectrum(game, sb.EGPO(learning_rate=0.5)).gap_factor, 2)
-        (<Law.LINEAR: 'linear: each step multiplies the error by one factor'>, 0.71, 0.71)
+        (<Law.LINEAR: 'linear: each step multiplies the error by one factor'>, 0.7, 0.7)
         >>> print(sb.fit_rate(range(1, 101), [1 / t for t in range(1, 101)]))
         sublinear, ∝ t^−a, a = 1 [1, 1]
     """

@@ -73,6 +73,9 @@ def effective_number(series: Array) -> float:
 
 
 def _memory(series: Array) -> float:
-    """The first-order autocorrelation."""
-    square = float(series[:-1] @ series[:-1])
-    return float(np.clip(series[1:] @ series[:-1] / square, -STRONGEST, STRONGEST)) if square > 0 else 0.0
+    """The first-order autocorrelation, its bias after a line was taken off mended (Kendall 1954; Marriott and Pope)."""
+    square, n = float(series[:-1] @ series[:-1]), len(series)
+    if square == 0:
+        return 0.0
+    found = float(series[1:] @ series[:-1]) / square
+    return float(np.clip(found + (2 + 4 * found) / n, -STRONGEST, STRONGEST))
