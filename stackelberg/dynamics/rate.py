@@ -77,9 +77,9 @@ class Rate:
     def __str__(self) -> str:
         match self.law:
             case Law.LINEAR:
-                return f"linear, × {self.factor} a step"
+                return f"linear: factor a step {self.factor}"
             case Law.SUBLINEAR:
-                return f"sublinear, ∝ t^−a, a = {self.exponent}"
+                return f"sublinear: ∝ t⁻ᵃ with a = {self.exponent}"
             case _:
                 return "rate undecided"
 
@@ -123,7 +123,7 @@ def fit_rate(
         >>> rate.law, round(rate.factor.value, 2), round(sb.spectrum(game, sb.EGPO(learning_rate=0.5)).gap_factor, 2)
         (<Law.LINEAR: 'linear: each step multiplies the error by one factor'>, 0.7, 0.7)
         >>> print(sb.fit_rate(range(1, 101), [1 / t for t in range(1, 101)]))
-        sublinear, ∝ t^−a, a = 1 [1, 1]
+        sublinear: ∝ t⁻ᵃ with a = 1 [1, 1]
     """
     t, rows = _checked(steps, errors)
     fits = [_fit(*_window(t, row, burn_in, rounding, k)) for k, row in enumerate(rows)]
