@@ -80,8 +80,8 @@ def timescales(
         >>> [[outcome.name for outcome in row] for row in found.outcomes]
         [['CONVERGES', 'CYCLES'], ['CONVERGES', 'DIVERGES']]
         >>> found.steps
-        array([[25., nan],
-               [24., nan]])
+        array([[18., nan],
+               [15., nan]])
     """
     across, down = _increasing(rates, "rates"), _increasing(kappas, "kappas")
     if game.preference.contexts is not None:

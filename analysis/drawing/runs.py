@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import stackelberg as sb
 from stackelberg.validation import Array
@@ -105,10 +106,10 @@ def checked(runs: Mapping[Any, Runs]) -> None:
         raise ValueError("There are no runs to draw. Pass solutions by the name of their solver.")
 
 
-def thinned(steps: Array, most: int = 400) -> Array:
+def thinned(steps: Array, most: int = 400) -> NDArray[np.int64]:
     """Indices of at most so many records, evenly in their logarithm and in themselves, first and last among them."""
     last = len(steps) - 1
     if last < most:
-        return np.arange(last + 1)
+        return np.arange(last + 1, dtype=np.int64)
     even, early = np.linspace(0, last, most // 2), np.geomspace(1, last, most // 2)
-    return np.unique(np.concatenate([even, early]).round().astype(int))
+    return np.unique(np.concatenate([even, early]).round().astype(np.int64))

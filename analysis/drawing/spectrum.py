@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
+from numpy.typing import NDArray
 
 from analysis.drawing.save import Drawing
 from analysis.drawing.sheet import MARGIN, sheet
@@ -58,7 +59,7 @@ def draw_spectrum(spectrum: Spectrum, measured: Rate | None = None) -> Drawing:
     return Drawing("spectrum", page.figure, ("kind", "real", "imaginary"), _rows(spectrum, measured))
 
 
-def _window(values: Array) -> tuple[Array, float]:
+def _window(values: NDArray[np.complex128]) -> tuple[Array, float]:
     """Middle and half width of a square round the eigenvalues, with some room."""
     low = np.array([values.real.min(), values.imag.min()])
     high = np.array([values.real.max(), values.imag.max()])

@@ -42,7 +42,7 @@ def draw_timescales(found: Timescales) -> Drawing:
         >>> from analysis.figures import draw_timescales, timescales
         >>> game = sb.StackelbergGame(sb.PreferenceMatrix.condorcet([0.5, 0.3, 0.2]), tau=0.5)
         >>> draw_timescales(timescales(game, sb.MirrorDescent, [0.5, 6.0], [1, 2], steps=500)).rows[0]
-        ('MirrorDescent', 1.0, 0.5, 'CONVERGES', 25.0, 6.6...e-07)
+        ('MirrorDescent', 1.0, 0.5, 'CONVERGES', 18.0, 8.55...e-07)
     """
     (down, across), (wide, high) = found.steps.shape, CELL
     left = MARGIN + 0.75
@@ -96,7 +96,7 @@ def _draw_cell(grid: Axes, spot: tuple[int, int], outcome: Outcome, steps: float
         grid.add_patch(Rectangle(corner, 1, 1, facecolor=shade, **edge))
         grid.text(*spot, f"{int(steps):,}", color="white" if dark else INK, **words)
         return
-    symbol, colour, hatch = MARKS[outcome]
+    symbol, colour, _ = MARKS[outcome]
     _draw_failure(grid, corner, (1, 1), outcome)
     patch: dict[str, Any] = {"facecolor": colour, "edgecolor": "none", "pad": 1.5}
     grid.text(*spot, symbol, color=INK, bbox=patch, **(words | {"size": SMALL + 3, "weight": "bold"}))

@@ -51,7 +51,7 @@ def draw_trajectories(runs: Mapping[str, Runs]) -> Drawing:
         >>> run = sb.solve(game, sb.EGPO(learning_rate=0.5), steps=100, start=[0.8, 0.1, 0.1], record=record)
         >>> drawing = draw_trajectories({"EGPO": run})
         >>> drawing.columns, drawing.rows[1]
-        (('kind', 'name', 'steps', 'A', 'B', 'C'), ('path 1', 'EGPO', 0, 0.8, 0.1, 0.1))
+        (('kind', 'name', 'steps', '0', '1', '2'), ('path 1', 'EGPO', 0, 0.8, 0.1, 0.1))
     """
     checked(runs)
     game = _one_game(runs)
@@ -125,7 +125,7 @@ def _draw_frame(board: Axes, labels: tuple[str, ...], corner: Array) -> None:
 
 
 def leader_field(game: Any, policies: Array) -> Array:
-    """u of the first mover, (…, 3): the Leader's when the Follower replies best, one policy's against itself.
+    """The field u of the first mover, (…, 3): the Leader's when the Follower replies best, one policy's against itself.
 
     Args:
         game: of three actions, without contexts.

@@ -65,9 +65,9 @@ def detect_cycle(values: ArrayLike, steps: ArrayLike | None = None) -> Cycle:
     A period is a lag at which the autocorrelation of the values, all coordinates together and less a straight line,
     peaks at ½ or above after a dip to −¼ or below, with three of it or more in the half. With a period the swings,
     root mean square over one period each, must not shrink by more than a tenth over the half (it converges, a
-    spiral) nor grow tenfold (it diverges): then it orbits, outwards where ``growth`` is above 1. Without one the run converges where the
-    lengths of its steps fall to ¾ or less over the half, by three standard errors (Newey–West) or more, diverges
-    where they grow likewise, and wanders otherwise, as noise does.
+    spiral) nor grow tenfold (it diverges): then it orbits, outwards where ``growth`` is above 1. Without one the
+    run converges where the lengths of its steps fall to ¾ or less over the half, by three standard errors
+    (Newey–West) or more, diverges where they grow likewise, and wanders otherwise, as noise does.
     A gap turns more often than the policies: its period may be a whole fraction of theirs.
 
     Args:
