@@ -10,6 +10,7 @@ array([1., 0., 0.])
 """
 
 from stackelberg.checkpoint import Checkpoint
+from stackelberg.dynamics import Cycle, Rate, Spectrum, detect_cycle, fit_rate, spectrum
 from stackelberg.errors import CertificateError, NoFiniteMaximiser
 from stackelberg.estimate import Estimate, Kind
 from stackelberg.evidence import Ballots, Counts, Unranked
@@ -64,6 +65,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "Counts",
+    "Cycle",
     "EGPO",
     "Enumerate",
     "Estimate",
@@ -96,6 +98,7 @@ __all__ = [
     "PublishedStackelbergGame",
     "RLOO",
     "RaoBlackwell",
+    "Rate",
     "Record",
     "RewardGame",
     "RewardSolution",
@@ -107,6 +110,7 @@ __all__ = [
     "Simplex",
     "Softmax",
     "Solution",
+    "Spectrum",
     "StackelbergGDA",
     "StackelbergGame",
     "StackelbergSolution",
@@ -115,10 +119,12 @@ __all__ = [
     "UniformActions",
     "Unranked",
     "chain",
+    "detect_cycle",
     "distinct_coverage",
     "duality_gap",
     "entropy",
     "exploitability",
+    "fit_rate",
     "follower_gap",
     "independent_coverage",
     "kl_divergence",
@@ -128,5 +134,6 @@ __all__ = [
     "read_preferences",
     "resume",
     "solve",
+    "spectrum",
     "worst_case_win_rate",
 ]
