@@ -37,7 +37,7 @@ def draw_runs(
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the figure [figures].")
 def plot(runs: tuple[Path, ...], out: Path | None) -> None:
-    r"""Draw the convergence of RUNS, folders that learn --out wrote or files that solution.save wrote.
+    """Draw the convergence of RUNS, folders that learn --out wrote or files that solution.save wrote.
 
     \b
     Examples:

@@ -93,16 +93,21 @@ class Recorder:
         if self.target is not None:
             row["distance"] = look.distance(tables, self.target)
         if self.record.gap and self.record.best:
+            self._compare(t, row["gap"], tables)
         if self.record.forces:
             row |= self._forces(point, forces.total)
         if self.record.policies:
             self.policies.append(tuple(table.probabilities for table in tables))
-            self._compare(t, row["gap"], tables)
         self.steps.append(t)
         for name, numbers in row.items():
             self.rows.setdefault(name, []).append(numbers)
 
     def _compare(self, t: int, gap: Array, tables: tuple[Tabular, ...]) -> None:
+        """Keep the better iterate; tables never change, so that keeping one is no copy."""
+        here = float(self.weights @ gap)
+        if self.best is None or here < self.best[1]:
+            self.best = t, here, tables
+
     def _forces(self, point: Point, natural: Joint) -> dict[str, Array]:
         """The norm of the field here, and the steepest slope of the field between two records so far."""
         here = coordinates(point.geometry, point.tables)
@@ -114,10 +119,6 @@ class Recorder:
             slope = np.maximum(slope, self.rows["lipschitz"][-1])
         self.before = here, field
         return {"gradient_norm": norms(field), "lipschitz": slope}
-        """Keep the better iterate; tables never change, so that keeping one is no copy."""
-        here = float(self.weights @ gap)
-        if self.best is None or here < self.best[1]:
-            self.best = t, here, tables
 
     def trajectory(self, game: Game) -> Trajectory | None:
         """All records as arrays."""

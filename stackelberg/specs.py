@@ -1,4 +1,4 @@
-"""Solvers, schedules, geometries and samplings as the command line names them: ``mirror-descent``, ``inverse-time:2,8``.
+"""Solvers, schedules, geometries and samplings as the command line names them: ``egpo``, ``inverse-time:2,8``.
 
 The names are those of the classes. Nothing is listed by hand, so that a new class is a new name.
 """
