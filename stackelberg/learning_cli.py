@@ -21,6 +21,12 @@ from stackelberg.specs import all_objects, all_solvers, parse_solver, parse_valu
 NAMES = {"StackelbergGame": "stackelberg", "NashGame": "nash", "RewardGame": "reward"}
 
 
+class Stopped(click.ClickException):
+    """Ctrl-C, with the words that say how to go on."""
+
+    exit_code = 130
+
+
 def _help(context: click.Context, _: click.Parameter, value: str) -> str:
     if value != "help":
         return value
@@ -80,17 +86,11 @@ def learn(context: click.Context, /, **given: Any) -> None:
     try:
         solution = _resumed(context, progress) if given["resume"] else _started(progress, **given)
     except KeyboardInterrupt as stopped:
-        _stop(str(stopped))
+        raise Stopped(str(stopped) or "interrupted; nothing was kept, for want of --out") from None
     _show(solution, given["out"] or given["resume"], given["seed"], as_json=given["as_json"], figures=given["figures"])
     if solution.status is sb.Status.DIVERGED:
         click.echo(f"error: {solution.report}", err=True)
         context.exit(1)
-
-
-def _stop(farewell: str) -> None:
-    stopped = click.ClickException(farewell or "interrupted; nothing was kept, for want of --out")
-    stopped.exit_code = 130
-    raise stopped
 
 
 def _resumed(context: click.Context, progress: bool) -> Any:
@@ -185,5 +185,6 @@ def document(solution: Any) -> dict[str, Any]:
 
 def _finite(numbers: Any) -> Any:
     """Plain lists, with None for what JSON has no number for."""
-    array = np.asarray(numbers)
-    return np.where(np.isfinite(array), array.astype(object), None).tolist()
+    plain = np.asarray(numbers).astype(object)
+    plain[~np.isfinite(numbers)] = None
+    return plain.tolist()

@@ -173,7 +173,7 @@ def _place(game: Game, solver: Solver, at: Any, context: int | None) -> tuple[Fi
         wanted = "leave context out" if contexts is None else f"choose one from 0 to {contexts - 1}"
         raise ValueError(f"context is {shown(context)}, and the game has {contexts or 'no'} contexts: {wanted}.")
     field = Field(natural_field(game))
-    centre = _exact(game, solver, field) if at is None else starting_point(game, solver, field.pull, at)
+    centre = _exact(game, solver, field) if at is None else starting_point(game, solver, None, field.pull, at)
     chart = Chart.at(centre, context or 0)
     if chart.size > LARGEST:
         raise ValueError(
@@ -192,7 +192,7 @@ def _exact(game: Game, solver: Solver, field: Field) -> Point:
         raise ValueError(
             "The exact solution has zeros, and logits have no tangent there. Raise tau, or pass at= inside the simplex."
         )
-    return starting_point(game, solver, field.pull, target if len(target) > 1 else target[0])
+    return starting_point(game, solver, None, field.pull, target if len(target) > 1 else target[0])
 
 
 def _velocity(field: Field, chart: Chart) -> Callable[[Array], Array]:
