@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zipfile
@@ -34,7 +35,8 @@ def write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         os.replace(beside, path)
         _settle(path.parent)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise OSError(
             f"{path} could not be written: {error.strerror or error}. What was there is untouched."
         ) from error

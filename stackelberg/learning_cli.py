@@ -18,7 +18,7 @@ from stackelberg.report import show_solution
 from stackelberg.solvers.base import Solver
 from stackelberg.specs import all_objects, all_solvers, parse_solver, parse_value, settings
 
-NAMES = {"StackelbergGame": "stackelberg", "NashGame": "nash", "RewardGame": "reward"}
+GAMES = {sb.StackelbergGame: "stackelberg", sb.NashGame: "nash", sb.RewardGame: "reward"}
 
 
 class Stopped(click.ClickException):
@@ -31,7 +31,7 @@ def _help(context: click.Context, _: click.Parameter, value: str) -> str:
     if value != "help":
         return value
     for name, kind in all_solvers().items():
-        games = ", ".join(NAMES[game.__name__] for game in kind.games)
+        games = ", ".join(GAMES[game] for game in kind.games if game in GAMES)
         click.echo(f"{name}  ({games}; {', '.join(settings(kind))})")
         click.echo(f"    {(kind.__doc__ or '').partition(chr(10))[0]}")
     click.echo(f"\nA setting's value is a number or one of: {', '.join(sorted(all_objects()))}.")
@@ -84,7 +84,7 @@ def learn(context: click.Context, /, **given: Any) -> None:
     """
     progress = sys.stderr.isatty() if given["progress"] is None else given["progress"]
     try:
-        solution = _resumed(context, progress) if given["resume"] else _started(progress, **given)
+        solution = _resumed(context, progress) if given["resume"] else _started(progress, given)
     except KeyboardInterrupt as stopped:
         raise Stopped(str(stopped) or "interrupted; nothing was kept, for want of --out") from None
     _show(solution, given["out"] or given["resume"], given["seed"], as_json=given["as_json"], figures=given["figures"])
@@ -104,7 +104,7 @@ def _resumed(context: click.Context, progress: bool) -> Any:
     return sb.resume(context.params["resume"], steps=context.params["steps"], progress=progress)
 
 
-def _started(progress: bool, **given: Any) -> Any:
+def _started(progress: bool, given: dict[str, Any]) -> Any:
     """Start the run that the options describe, or go on with it where --out holds it already."""
     if given["file"] is None:
         raise ValueError("Name a FILE of preferences, or --resume a run.")
@@ -147,11 +147,11 @@ def _show(solution: Any, folder: Path | None, seed: int, *, as_json: bool, figur
     """The answer as a table or JSON, into the folder too, and drawn where figures are wanted."""
     emit(document(solution), as_json=as_json, out=folder, name="learn")
     if not as_json:
-        show_solution(solution, NAMES[type(solution.game).__name__])
+        show_solution(solution, next(name for game, name in GAMES.items() if isinstance(solution.game, game)))
         lines = [solution.report]
         for name in ("average", "best"):
             other = getattr(solution, name)
-            lines += [] if other is None else [f"{name}: duality gap {np.max(other.gap):.1e}, {other.report}"]
+            lines += [] if other is None else [f"{name}: duality gap {max(np.max(other.gap), 0):.1e}, {other.report}"]
         console().print("\n".join(lines))
         confess(solution.game.preference)
     if figures:

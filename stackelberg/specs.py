@@ -76,7 +76,8 @@ def parse_solver(name: str, given: dict[str, str]) -> Solver:
     for key in given:
         if key not in known:
             raise ValueError(f"{name} has no setting {key!r}. It has: {', '.join(known)}.")
-    values = {key: parse_value(text, f"--set {key}") for key, text in given.items()}
+    own = {"learning_rate": "--learning-rate", "kappa": "--kappa"}
+    values = {key: parse_value(text, own.get(key, f"--set {key}")) for key, text in given.items()}
     return _called(kind, (), values, name)
 
 
