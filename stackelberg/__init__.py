@@ -25,6 +25,7 @@ from stackelberg.game import NashGame, RewardGame, StackelbergGame
 from stackelberg.geometry import Natural, Simplex, Softmax
 from stackelberg.gradient import Constant, LeaveOneOut, NoBaseline, RaoBlackwell, RewardToGo, SequenceLevel
 from stackelberg.io import read_preferences
+from stackelberg.payoff import payoff
 from stackelberg.preference import PreferenceMatrix
 from stackelberg.published import PublishedStackelbergGame
 from stackelberg.record import Record, Trajectory
@@ -120,6 +121,7 @@ __all__ = [
     "kl_divergence",
     "leader_gap",
     "leader_payoffs",
+    "payoff",
     "read_preferences",
     "solve",
     "worst_case_win_rate",
