@@ -28,6 +28,7 @@ from stackelberg.geometry import Natural, Simplex, Softmax
 from stackelberg.gradient import Constant, LeaveOneOut, NoBaseline, RaoBlackwell, RewardToGo, SequenceLevel
 from stackelberg.io import read_preferences
 from stackelberg.learn import resume
+from stackelberg.payoff import payoff
 from stackelberg.preference import PreferenceMatrix
 from stackelberg.published import PublishedStackelbergGame
 from stackelberg.record import Record, Trajectory
@@ -131,6 +132,7 @@ __all__ = [
     "leader_gap",
     "leader_payoffs",
     "load",
+    "payoff",
     "read_preferences",
     "resume",
     "solve",

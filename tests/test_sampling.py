@@ -150,6 +150,39 @@ def test_a_sampling_that_is_none_and_a_bad_seed_are_refused():
         sb.solve(game, sampling=sb.Sample(10))
 
 
+# ---------------------------------------------------------------- payoffs as estimates
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_a_sampled_payoff_is_the_exact_one_within_its_error(game):
+    made = GAMES[game]()
+    policies = [table.probabilities for table in somewhere(made, sb.Natural()).tables]
+    exact = sb.payoff(made, *policies)
+    assert exact.kind is sb.Kind.EXACT
+    draws = [sb.payoff(made, *policies, sampling=sb.Sample(400), seed=seed) for seed in range(200)]
+    z = (np.array([float(draw) for draw in draws]) - exact.value) / [draw.stderr for draw in draws]
+    assert abs(z.mean()) < 4 / np.sqrt(len(z))
+    assert 0.8 < z.std() < 1.2  # the errors are as large as they say
+
+
+def test_at_the_equilibrium_every_rollout_earns_the_value():
+    """p + τ_F ℓ_F is V(y) for every reply, and V − τ_L ℓ_L the value for every answer: no variance is left."""
+    game = sb.StackelbergGame(sb.PreferenceMatrix.random(5, 2), tau_leader=0.3, tau_follower=0.2)
+    solution = sb.solve(game)
+    drawn = sb.payoff(game, solution.leader, solution.follower, sampling=sb.Sample(50))
+    assert drawn.value == pytest.approx(solution.value, abs=1e-13)
+    assert drawn.stderr < 1e-14
+
+
+def test_a_nash_policy_may_meet_another():
+    game = sb.NashGame(sb.PreferenceMatrix.random(4, 1), 0.3)
+    own, other, p = sb.solve(game).policy, np.array([0.7, 0.1, 0.1, 0.1]), game.preference.probabilities
+    wanted = own @ p @ other - 0.3 * sb.kl_divergence(own, game.reference[0])
+    assert float(sb.payoff(game, own, other)) == pytest.approx(wanted, abs=1e-14)
+    with pytest.raises(ValueError, match="takes 1 policies, not 3"):
+        sb.payoff(game, own, other, own)
+
+
 # ---------------------------------------------------------------- schedules, turns, annealing
 
 
