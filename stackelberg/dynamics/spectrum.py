@@ -206,7 +206,7 @@ def _velocity(field: Field, chart: Chart) -> Callable[[Array], Array]:
 def _jacobian(function: Callable[[Array], Array], size: int, width: float) -> Array:
     """By central differences, column by column."""
     columns = [(function(width * e) - function(-width * e)) / (2 * width) for e in np.eye(size)]
-    return np.array(columns).T.reshape(-1, size)
+    return np.array(columns).reshape(size, size).T
 
 
 def _sorted(jacobian: Array, size: Callable[[Any], Any]) -> NDArray[np.complex128]:
