@@ -7,7 +7,7 @@ from scipy.signal import lfilter
 import stackelberg as sb
 from stackelberg.dynamics import Law, Motion, gradient_norm, lipschitz
 from stackelberg.dynamics.chart import Chart
-from stackelberg.dynamics.series import Line, long_run_variance
+from stackelberg.dynamics.series import Line, _memory, long_run_variance
 from stackelberg.point import Joint, Point
 from stackelberg.policy import Tabular
 from stackelberg.solvers import Solver
@@ -110,6 +110,19 @@ def test_a_schedule_is_read_at_the_step():
     )
 
 
+def test_an_annealed_tau_is_read_at_the_step():
+    """The field is that of the game; the step sees τ times its scale."""
+    found = sb.spectrum(sb.NashGame(RPS, 0.3), sb.OnlineIPO(0.5, tau_scale=lambda t: 2.0 if t else 1.0), step=1)
+    assert found.radius == pytest.approx(abs(1 - 0.5 * 0.6 + 0.5j * ROTATION), abs=1e-9)
+    assert found.field_eigenvalues[0].real == pytest.approx(-0.3, abs=1e-9)
+
+
+def test_a_magnet_that_stays_has_the_eigenvalue_one():
+    found = sb.spectrum(sb.NashGame(RPS, 0), sb.MPO(0.5, magnet_tau=0.2))
+    inner = (1 + 0.5j * ROTATION) / 1.1
+    np.testing.assert_allclose(np.abs(found.eigenvalues), [1, 1, abs(inner), abs(inner)], atol=1e-9)
+
+
 class Clocked(Solver):
     """A rule with a state of every kind: a clock, a Joint, an array."""
 
@@ -155,7 +168,12 @@ LINEAR = [
     (sb.Optimistic(0.02, 2, SIMPLEX), "stackelberg"),
     (sb.Optimistic(0.5, 5, SOFTMAX), "stackelberg"),
     (sb.MirrorProx(0.3, 2), "stackelberg"),
+    (sb.MirrorDescent(0.1, 5, alternating=True), "stackelberg"),
+    (sb.StackelbergGDA(0.03, 5, alternating=True), "stackelberg"),
     (sb.MirrorDescent(0.2), "reward"),
+    (sb.RLOO(1.0), "reward"),
+    (sb.GDA(0.02, geometry=SIMPLEX), "nash"),
+    (sb.GDA(0.5), "nash"),
     (sb.MirrorDescent(0.2), "nash"),
     (sb.OnlineIPO(0.2), "nash"),
     (sb.EGPO(0.2), "nash"),
@@ -238,6 +256,28 @@ def test_records_of_forces_are_those_of_the_diagnostics():
         steepest = max(lipschitz(game, solver, at=policies) for policies in at)
         assert 0.02 * steepest < run.lipschitz[-1] <= 1.5 * steepest
     assert gradient_norm(game, sb.MirrorDescent()) < 1e-12
+
+
+def test_the_gradient_in_softmax_parameters_is_that_of_f():
+    """By differences of f(π, ω) itself, the Leader up and the Follower down."""
+    game = sb.StackelbergGame(sb.PreferenceMatrix.random(3, 5), tau_leader=0.4, tau_follower=0.7)
+    theta = np.random.default_rng(0).normal(size=12)
+
+    def policies(logits):
+        tables = Tabular.from_logits(logits[:3]), Tabular.from_logits(logits[3:].reshape(3, 3))
+        return tuple(table.probabilities for table in tables)
+
+    def f(logits):
+        leader, follower = policies(logits)
+        kl = (follower * np.log(3 * follower)).sum(axis=1)
+        earned = (follower * game.preference.probabilities).sum(axis=1) + 0.7 * kl
+        return leader @ earned - 0.4 * (leader * np.log(3 * leader)).sum()
+
+    gradient = [(f(theta + 1e-5 * e) - f(theta - 1e-5 * e)) / 2e-5 for e in np.eye(12)]
+    wanted = np.linalg.norm(gradient)
+    assert gradient_norm(game, sb.StackelbergGDA(geometry=SOFTMAX), at=policies(theta)) == pytest.approx(
+        wanted, rel=1e-8
+    )
 
 
 def test_the_lipschitz_estimate_is_the_largest_slope_of_successive_records():
@@ -350,6 +390,14 @@ def test_average_and_last_iterates_of_real_runs():
     assert last.factor.holds(sb.spectrum(game, sb.EGPO(0.5), context=0).gap_factor)
 
 
+def test_the_memory_of_residuals_is_estimated_without_bias():
+    """Uncorrected it is 0.84 here (Marriott and Pope 1954)."""
+    rng, x = np.random.default_rng(6), np.arange(100.0)
+    series = [np.log(noisy(0.9, 1.0, rng, 100)) for _ in range(200)]
+    found = [_memory(y - np.polyval(np.polyfit(x, y, 1), x)) for y in series]
+    assert np.mean(found) == pytest.approx(0.9, abs=0.02)
+
+
 def test_standard_errors_know_of_memory():
     """Ten trials of a random walk's cousin: the classical error of the slope is several times too small."""
     rng = np.random.default_rng(4)
@@ -390,6 +438,7 @@ def test_records_may_be_apart():
     cycle = sb.detect_cycle(run.policies[0], run.steps)
     assert cycle.orbits
     assert cycle.period == pytest.approx(2 * np.pi / np.arctan(0.05 * ROTATION), rel=3e-3)
+    assert cycle.growth - 1 == pytest.approx((0.05 * ROTATION) ** 2 / 2, rel=0.03)
 
 
 t = np.arange(1, 1001)
