@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from stackelberg.combination import Combination
 from stackelberg.equilibrium.bradley_terry import fit_bradley_terry
 from stackelberg.equilibrium.closed_form import compact
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
 from stackelberg.geometry import Natural
+from stackelberg.kernel import laid_out
 from stackelberg.point import Joint, Point
 from stackelberg.policy import Tabular
 from stackelberg.simplex import log_of
@@ -87,10 +89,11 @@ class StackelbergPull(Pull):
 
     def __init__(self, game: StackelbergGame) -> None:
         contexts, n = game.shape
-        self.costs = -game.preference.stacked
+        self.costs = laid_out(-game.preference.stacked)
         self.tau = Joint((game.tau_leader[:, None], game.tau_follower[:, None, None]))
         self.references = Joint((log_of(game.leader_reference), log_of(compact(game.follower_reference))))
         self.shapes = ((contexts, n), (contexts, n, n))
+        self.drift = laid_out(self.costs + self.tau[1] * self.references[1])
 
     def weights(self, tables: tuple[Tabular, ...]) -> tuple[Array | None, ...]:
         """The Follower sees y with probability π(y)."""
@@ -98,11 +101,21 @@ class StackelbergPull(Pull):
 
     def at(self, tables: tuple[Tabular, ...]) -> Forces:
         """V̂ is what the Follower pays in all, its cost and its KL: the sum is made once for both players."""
-        pulls = self._pulls(tables)
-        reply = self.costs + pulls[1]
-        payoff = -tables[1].expect(reply)
-        natural = Joint((payoff, self.costs)), Joint(tuple(pulls)), Joint((payoff + pulls[0], reply))
+        leader, follower = tables
+        pull, tau = _pull(leader, self.references[0], self.tau[0]), _plain(self.tau[1])
+        reply = Combination((1.0, self.drift), (-tau, follower.logits))
+        payoff = -follower.expect(reply)
+        natural = (
+            Joint((payoff, Combination((1.0, self.costs)))),
+            Joint((pull, Combination((tau, self.references[1]), (-tau, follower.logits)))),
+            Joint((payoff + pull, reply)),
+        )
         return Forces(natural, self.tau)
+
+
+def _plain(tau: Array) -> Any:
+    """One number where all are alike: much the quicker to multiply by."""
+    return float(tau.flat[0]) if np.ptp(tau) == 0 else tau
 
 
 class OnePolicyPull(Pull):

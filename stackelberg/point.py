@@ -57,7 +57,7 @@ class Joint:
 
     def norm(self) -> float:
         """The Euclidean norm of all parts together."""
-        return float(np.sqrt(sum(np.sum(np.square(part)) for part in self.parts)))
+        return float(np.sqrt(sum(np.sum(np.square(np.asarray(part))) for part in self.parts)))
 
 
 @dataclass(frozen=True, eq=False)

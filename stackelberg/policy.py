@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stackelberg.simplex import row_sums
+from stackelberg.combination import Combination
+from stackelberg.kernel import Kernel, laid_out
 from stackelberg.validation import Array
 
 FLOOR = np.finfo(float).tiny
@@ -22,6 +24,7 @@ class Tabular:
         probabilities: (contexts, n), or (contexts, n, n) with a row an observed action.
         logits: the natural logarithms, normalised, kept apart so that probabilities below 1e-308 keep theirs.
         finite: whether every row is a distribution; told from the row sums, which any NaN reaches.
+        kernel: does the passes over the table, and over the tables that come of it.
 
     Example:
         >>> Tabular.from_logits([0.0, np.log(3)]).probabilities
@@ -31,40 +34,33 @@ class Tabular:
     probabilities: Array
     logits: Array
     finite: bool = True
+    kernel: Kernel = field(default_factory=Kernel, repr=False)
 
     @classmethod
     def from_logits(cls, logits: ArrayLike) -> Tabular:
         """The softmax of ``logits``. Rows that are not finite stay so, and :attr:`finite` says it."""
-        return cls._normalise(np.array(logits, dtype=float))
+        return cls._softened(Kernel(), Combination((1.0, laid_out(np.asarray(logits, dtype=float)))))
 
     @classmethod
     def from_probabilities(cls, probabilities: ArrayLike, floor: float = FLOOR) -> Tabular:
         """From rows that sum to one; logarithms are read at ``floor`` or above."""
-        given = np.asarray(probabilities, dtype=float)
-        logits = np.maximum(given, floor)
-        np.log(logits, out=logits)
-        return cls(given, logits, bool(np.isfinite(row_sums(given)).all()))
+        given, kernel = laid_out(np.asarray(probabilities, dtype=float)), Kernel()
+        return cls(given, *kernel.logarithms(given, floor), kernel)
 
-    def shifted(self, direction: Array, rate: float) -> Tabular:
-        """The policy whose logits are ``logits + rate · direction``."""
-        logits = np.multiply(direction, rate)
-        logits += self.logits
-        return self._normalise(logits)
+    def shifted(self, direction: Any, rate: float) -> Tabular:
+        """The policy whose logits are ``logits + rate · direction``; the direction an array or a combination."""
+        return self._softened(self.kernel, rate * Combination.of(direction) + self.logits)
+
+    def projected(self, direction: Any, rate: float, floor: float) -> Tabular:
+        """``probabilities + rate · direction`` projected onto the simplex; logarithms are read at ``floor`` or above."""
+        moved = rate * Combination.of(direction) + self.probabilities
+        return Tabular(*self.kernel.project(moved, floor), self.kernel)
 
     @classmethod
-    def _normalise(cls, logits: Array) -> Tabular:
-        """Take the array over. The rows were normalised a small step ago, so mostly no shift is needed."""
+    def _softened(cls, kernel: Kernel, logits: Combination) -> Tabular:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            weights = np.exp(logits)
-            total = row_sums(weights)
-            if not ((total > 1e-100) & (total < 1e100)).all():
-                logits -= logits.max(axis=-1, keepdims=True)
-                np.exp(logits, out=weights)
-                total = row_sums(weights)
-            weights *= 1 / total  # much the quicker division
-            logits -= np.log(total)
-        return cls(weights, logits, bool(np.isfinite(total).all()))
+            return cls(*kernel.soften(logits), kernel)
 
-    def expect(self, values: Array) -> Array:
+    def expect(self, values: Any) -> Array:
         """``Σ_y π(y) values(y)`` of every row, without the last axis."""
-        return np.einsum("...n,...n->...", self.probabilities, values)
+        return self.kernel.expect(self.probabilities, values)

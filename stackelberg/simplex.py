@@ -110,34 +110,35 @@ def entropy(policy: ArrayLike) -> Array:
 
 
 def row_sums(array: Array) -> Array:
-    """Sums along the last axis, which stays; a matrix product is much the faster on short rows."""
+    """Sums along the last axis, which stays; a matrix product is much the faster where rows lie one after another."""
+    if array.ndim > 1 and array.strides[-1] != array.itemsize:
+        return np.asarray(np.add.reduce(array, axis=-1, keepdims=True))
     rows = np.ascontiguousarray(array).reshape(-1, array.shape[-1])
     return (rows @ np.ones(array.shape[-1])).reshape(*array.shape[:-1], 1)
 
 
-def project(values: Array) -> Array:
+def project(values: Array, out: Array | None = None) -> Array:
     """The Euclidean projection of every row onto the probability simplex, ``max(values − λ, 0)`` with sum one.
 
     λ is found by Newton's method on the convex, piecewise linear ``Σ max(values − λ, 0) = 1`` from below:
     it rises to the root in finitely many steps, one where no entry ends at zero (Michelot 1986).
 
+    Args:
+        values: (…, n).
+        out: where to put it; ``values`` itself is allowed.
+
     >>> project(np.array([[0.5, 0.7], [2.0, 0.5]]))
     array([[0.4, 0.6],
            [1. , 0. ]])
     """
-    rows = values.reshape(-1, values.shape[-1])
-    moved = rows - (row_sums(rows) - 1) / rows.shape[-1]
-    below = moved < 0
-    if not below.any():
-        return moved.reshape(values.shape)
-    todo = np.flatnonzero(below.any(axis=-1))
-    while todo.size:
-        part = moved[todo]
-        active = part > 0
-        count = active.sum(axis=-1)
-        shift = (np.where(active, part, 0.0).sum(axis=-1) - 1) / np.maximum(count, 1)
-        part -= shift[:, None]
-        moved[todo] = part
-        todo = todo[((part > 0).sum(axis=-1) < count) & (shift > 0)]
-    np.maximum(moved, 0.0, out=moved)
-    return moved.reshape(values.shape)
+    moved = np.subtract(values, (row_sums(values) - 1) / values.shape[-1], out=out)
+    if not moved.min() < 0:
+        return moved
+    while True:
+        clipped = np.maximum(moved, np.zeros_like(moved))
+        count = np.add.reduce(moved > 0, axis=-1, keepdims=True)
+        shift = (row_sums(clipped) - 1) / np.maximum(count, 1)
+        if not shift.max() > 4e-16: break
+        moved -= shift
+    moved[...] = clipped
+    return moved
