@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -33,6 +34,7 @@ class Combination(NDArrayOperatorsMixin):
 
     def __init__(self, *terms: tuple[Any, Array]) -> None:
         self.terms = terms
+        self.shape = max((array.shape for _, array in terms), key=math.prod)
 
     @classmethod
     def of(cls, value: Any) -> Combination:
@@ -40,30 +42,41 @@ class Combination(NDArrayOperatorsMixin):
         return value if isinstance(value, Combination) else cls((1.0, value))
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def ndim(self) -> int:
         """Of the sum."""
-        return np.broadcast_shapes(*(np.shape(array) for _, array in self.terms))
+        return len(self.shape)
 
     @cached_property
     def array(self) -> Array:
         """The sum."""
-        out = np.empty_like(max((array for _, array in self.terms), key=np.size))
+        out = np.empty_like(self._plan[0][1])
         self.write(out, (slice(None),) * out.ndim, np.empty_like(out))
         return out
 
+    @cached_property
+    def _plan(self) -> list[tuple[Any, Array, bool]]:
+        """The terms, whole arrays first, and whether each is one."""
+        rows = [(factor, array, array.shape == self.shape) for factor, array in self.terms]
+        return sorted(rows, key=lambda row: not row[2])
+
     def write(self, out: Array, part: Part, scratch: Array) -> None:
         """Write the part of the sum that ``part`` selects into ``out``, with ``scratch`` of its shape to work in."""
-        started = False
-        for coefficient, array in sorted(self.terms, key=lambda term: -np.size(term[1])):
-            factor, values = tile(coefficient, part), tile(array, part)
-            if not started:
+        for k, (coefficient, array, whole) in enumerate(self._plan):
+            values = array[part] if whole else tile(array, part)
+            factor = coefficient if type(coefficient) is float else tile(coefficient, part)
+            if k == 0:
                 np.multiply(values, factor, out=out)
-            elif np.ndim(factor) == 0 and factor == 1:
+            elif type(factor) is float and factor == 1.0:
                 np.add(out, values, out=out)
+            elif whole:
+                np.add(out, np.multiply(values, factor, out=scratch), out=out)
             else:
-                small = values.size < out.size and np.ndim(factor) == 0
-                np.add(out, values * factor if small else np.multiply(values, factor, out=scratch), out=out)
-            started = True
+                np.add(out, values * factor, out=out)
+
+    def up_to_constants(self) -> Combination:
+        """Without the terms that are the same all along a row: softmax and projection do not see them."""
+        kept = [term for term in self.terms if term[1].shape[-1] > 1]
+        return Combination(*kept) if 0 < len(kept) < len(self.terms) else self
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.array, dtype=dtype, copy=copy)
@@ -99,7 +112,7 @@ def _scaled(one: Any, factor: Any) -> Any:
 
 def _added(one: Any, other: Any, sign: float = 1.0) -> Any:
     """Terms over the same array are merged."""
-    if np.ndim(one) == 0 or np.ndim(other) == 0:
+    if not (isinstance(one, _TERMS) and isinstance(other, _TERMS)):
         return NotImplemented
     terms = {id(array): (coefficient, array) for coefficient, array in Combination.of(one).terms}
     for coefficient, array in Combination.of(other).terms:
@@ -108,6 +121,7 @@ def _added(one: Any, other: Any, sign: float = 1.0) -> Any:
     return Combination(*terms.values())
 
 
+_TERMS = (Combination, np.ndarray)
 _LINEAR: dict[Any, Callable[[Any, Any], Any]] = {
     np.add: _added,
     np.subtract: lambda one, other: _added(one, other, -1.0),

@@ -103,11 +103,12 @@ class StackelbergPull(Pull):
         """V̂ is what the Follower pays in all, its cost and its KL: the sum is made once for both players."""
         leader, follower = tables
         pull, tau = _pull(leader, self.references[0], self.tau[0]), _plain(self.tau[1])
-        reply = Combination((1.0, self.drift), (-tau, follower.logits))
+        pulled = -tau * follower.log_probabilities
+        reply = Combination((1.0, self.drift)) + pulled
         payoff = -follower.expect(reply)
         natural = (
             Joint((payoff, Combination((1.0, self.costs)))),
-            Joint((pull, Combination((tau, self.references[1]), (-tau, follower.logits)))),
+            Joint((pull, pulled + Combination((tau, self.references[1])))),
             Joint((payoff + pull, reply)),
         )
         return Forces(natural, self.tau)

@@ -52,7 +52,7 @@ class Softmax(Geometry):
 
     def direction(self, table: Tabular, natural: Any, weight: Array | None) -> Any:
         """``w π (u − E_π u)``."""
-        return table.kernel.gradient(table.probabilities, natural, weight)
+        return table.gradient(natural, weight)
 
     def step(self, table: Tabular, direction: Any, rate: float) -> Tabular:
         """Logits move."""

@@ -30,6 +30,9 @@ SHORT, MANY = 64, 1 << 10
 _SOLITARY = [np.empty(0)]
 _ALONE = sys.getrefcount(_SOLITARY[0])
 
+NEAR = 1e3
+"""Weights are left as they are while their sum is below this and above its inverse."""
+
 KEPT = 8
 """Arrays that a kernel keeps at hand."""
 
@@ -38,7 +41,7 @@ def new(shape: tuple[int, ...], memory: Array | None = None) -> Array:
     """An empty table, in flat ``memory`` where some is given; short rows lie side by side."""
     flat = np.empty(math.prod(shape)) if memory is None else memory
     if len(shape) > 1 and shape[-1] <= SHORT and flat.size > MANY:
-        return np.moveaxis(flat.reshape(shape[-1], *shape[:-1]), 0, -1)
+        return flat.reshape(shape[-1], *shape[:-1]).transpose(*range(1, len(shape)), 0)
     return flat.reshape(shape)
 
 
@@ -70,12 +73,14 @@ class Kernel:
 
     Example:
         >>> kernel = Kernel()
-        >>> kernel.soften(Combination((1.0, np.log([[1.0, 3.0]]))))[0]
-        array([[0.25, 0.75]])
+        >>> weights, logits, finite, total = kernel.soften(Combination((1.0, np.log([[1.0, 3.0]]))))
+        >>> weights, total
+        (array([[1., 3.]]), array([[4.]]))
     """
 
     def __init__(self) -> None:
         self._memory: list[Array] = []
+        self._scratch = np.empty(0)
 
     def take(self, shape: tuple[int, ...]) -> Array:
         """An empty table, in memory that was handed out before if no array holds it or a view of it any more."""
@@ -89,27 +94,53 @@ class Kernel:
         self._memory = [memory, *self._memory[: KEPT - 1]]
         return new(shape, memory)
 
-    def soften(self, logits: Combination) -> tuple[Array, Array, bool]:
-        """The softmax of every row, its normalised logits, and whether all are finite.
+    def scratch(self, like: Array) -> Array:
+        """Room for one block to work in, the same at every call."""
+        if self._scratch.size < like.size:
+            self._scratch = np.empty(like.size)
+        flat = self._scratch[: like.size]
+        return flat.reshape(like.shape) if like.flags.c_contiguous else new(like.shape, flat)
 
-        Logits that were normalised a small step ago mostly need no shift against overflow.
+    def soften(self, logits: Combination) -> tuple[Array, Array, bool, Array]:
+        """The softmax of every row: weights, their logarithms, whether all are finite, and the sums of the weights.
+
+        Rows are left as they come while their sums are near 1, which saves two passes.
         """
-        shape, finite = logits.shape, True
-        table, weights = self.take(shape), self.take(shape)
+        logits = logits.up_to_constants()
+        shape = logits.shape
+        table, weights, total = self.take(shape), self.take(shape), new((*shape[:-1], 1))
         for part in blocks(shape):
             rows, exponentials = table[part], weights[part]
             logits.write(rows, part, exponentials)
             np.exp(rows, out=exponentials)
-            total = row_sums(exponentials)
-            low, high = total.min(), total.max()
-            if not (low > 1e-100 and high < 1e100):  # NaN too
-                rows -= rows.max(axis=-1, keepdims=True)
-                np.exp(rows, out=exponentials)
-                total = row_sums(exponentials)
-                finite = finite and bool(np.isfinite(total).all())
-            exponentials *= 1 / total  # much the quicker division
-            rows -= np.log(total)
-        return weights, table, finite
+            total[part] = row_sums(exponentials)
+        if total.min() > 1 / NEAR and total.max() < NEAR:  # false for NaN
+            return weights, table, True, total
+        for part in blocks(shape):
+            _normalise(weights[part], table[part])
+            total[part] = row_sums(weights[part])
+        return weights, table, bool(np.isfinite(total).all()), total
+
+    def share(self, weights: Array, total: Array) -> Array:
+        """``weights / total``."""
+        table = self.take(weights.shape)
+        for part in blocks(weights.shape):
+            np.multiply(weights[part], 1 / total[part], out=table[part])  # much the quicker division
+        return table
+
+    def lower(self, table: Array, total: Array) -> Array:
+        """``table − log total``."""
+        lowered = self.take(table.shape)
+        for part in blocks(table.shape):
+            np.subtract(table[part], np.log(total[part]), out=lowered[part])
+        return lowered
+
+    def accumulate(self, sums: Array, weights: Array, total: Array) -> None:
+        """Add ``weights / total`` to ``sums``."""
+        shares = 1 / total
+        for part in blocks(weights.shape):
+            rows = sums[part]
+            rows += np.multiply(weights[part], shares[part], out=self.scratch(rows))
 
     def project(self, moved: Combination, floor: float) -> tuple[Array, Array, bool]:
         """Every row projected onto the simplex, its logarithms, read at ``floor`` or above, and whether all are finite.
@@ -118,6 +149,7 @@ class Kernel:
             moved: where a step led.
             floor: the smallest probability whose logarithm is told from 0's.
         """
+        moved = moved.up_to_constants()
         shape = moved.shape
         table, logits = self.take(shape), self.take(shape)
         for part in blocks(shape):
@@ -135,28 +167,35 @@ class Kernel:
             np.log(np.maximum(table[part], np.full_like(rows, floor), out=rows), out=rows)
         return logits, finite
 
-    def expect(self, table: Array, values: Array) -> Array:
-        """``Σ_y table(y) values(y)`` of every row, without the last axis."""
-        if isinstance(values, Combination):
-            terms = ((np.asarray(factor)[..., 0] if np.ndim(factor) else factor, array) for factor, array in values.terms)
-            return sum(factor * self.expect(table, array) for factor, array in terms)
-        if values.shape[-1] == 1:
-            return values[..., 0]
-        act = np.vecdot if table.strides[-1] == table.itemsize and table.shape[-1] > SHORT else _dot
-        return np.asarray(act(table, values))
+    def dot(self, weights: Array, values: Array) -> Array:
+        """``Σ_y weights(y) values(y)`` of every row, without the last axis."""
+        along = weights.strides[-1] == weights.itemsize and weights.shape[-1] > SHORT
+        return np.asarray(np.vecdot(weights, values) if along else np.einsum("...n,...n->...", weights, values))
 
-    def gradient(self, table: Array, natural: Any, weight: Array | None) -> Array:
-        """``weight · table · (natural − E natural)``: the policy gradient in softmax parameters, row by row."""
-        force, gradient, scratch = Combination.of(natural), self.take(table.shape), self.take(table.shape)
+    def gradient(self, table: Array, natural: Any, weight: Array) -> Array:
+        """``weight · table · (natural − E natural)`` row by row: the policy gradient in softmax parameters.
+
+        Args:
+            table: weights that need not sum to one.
+            natural: the natural field.
+            weight: (…, 1) what the row weighs, over the sum of its weights.
+        """
+        force, gradient = Combination.of(natural).up_to_constants(), self.take(table.shape)
         for part in blocks(table.shape):
             rows, own = gradient[part], table[part]
-            force.write(rows, part, scratch[part])
-            rows -= self.expect(own, rows)[..., None]
+            force.write(rows, part, self.scratch(rows))
+            rows -= self.dot(own, rows)[..., None] / row_sums(own)
             rows *= own
-            if weight is not None:
-                rows *= tile(weight, part)
+            rows *= tile(weight, part)
         return gradient
 
 
-def _dot(one: Array, other: Array) -> Array:
-    return np.asarray(np.einsum("...n,...n->...", one, other))
+def _normalise(weights: Array, logits: Array) -> None:
+    """In place, with a shift against overflow where one is needed."""
+    total = row_sums(weights)
+    if not (total.min() > 1e-100 and total.max() < 1e100):
+        logits -= logits.max(axis=-1, keepdims=True)
+        np.exp(logits, out=weights)
+        total = row_sums(weights)
+    weights *= 1 / total
+    logits -= np.log(total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,13 @@ FLOOR = np.finfo(float).tiny
 class Tabular:
     """A policy as a table of probabilities and their logarithms, rows along the last axis; never changed in place.
 
+    Weights are divided by their sums, and logits normalised, only when somebody reads them.
+
     Args:
-        probabilities: (contexts, n), or (contexts, n, n) with a row an observed action.
-        logits: the natural logarithms, normalised, kept apart so that probabilities below 1e-308 keep theirs.
+        weights: (contexts, n), or (contexts, n, n) with a row an observed action.
+        exponents: the natural logarithms, kept apart so that weights below 1e-308 keep theirs.
         finite: whether every row is a distribution; told from the row sums, which any NaN reaches.
+        total: the row sums, (…, 1); None where they are one.
         kernel: does the passes over the table, and over the tables that come of it.
 
     Example:
@@ -31,9 +35,10 @@ class Tabular:
         array([0.25, 0.75])
     """
 
-    probabilities: Array
-    logits: Array
+    weights: Array
+    exponents: Array
     finite: bool = True
+    total: Array | None = None
     kernel: Kernel = field(default_factory=Kernel, repr=False)
 
     @classmethod
@@ -45,22 +50,56 @@ class Tabular:
     def from_probabilities(cls, probabilities: ArrayLike, floor: float = FLOOR) -> Tabular:
         """From rows that sum to one; logarithms are read at ``floor`` or above."""
         given, kernel = laid_out(np.asarray(probabilities, dtype=float)), Kernel()
-        return cls(given, *kernel.logarithms(given, floor), kernel)
+        return cls(given, *kernel.logarithms(given, floor), kernel=kernel)
+
+    @cached_property
+    def probabilities(self) -> Array:
+        """Rows that sum to one."""
+        return self.weights if self.total is None else self.kernel.share(self.weights, self.total)
+
+    @cached_property
+    def logits(self) -> Array:
+        """The natural logarithms of the probabilities."""
+        return self.exponents if self.total is None else self.kernel.lower(self.exponents, self.total)
+
+    @property
+    def log_probabilities(self) -> Combination:
+        """The logits, not yet normalised: ``exponents − log total``."""
+        constant = () if self.total is None else ((-1.0, np.log(self.total)),)
+        return Combination((1.0, self.exponents), *constant)
 
     def shifted(self, direction: Any, rate: float) -> Tabular:
         """The policy whose logits are ``logits + rate · direction``; the direction an array or a combination."""
-        return self._softened(self.kernel, rate * Combination.of(direction) + self.logits)
+        return self._softened(self.kernel, rate * Combination.of(direction) + self.exponents)
 
     def projected(self, direction: Any, rate: float, floor: float) -> Tabular:
         """``probabilities + rate · direction`` projected onto the simplex; logarithms are read at ``floor`` or above."""
         moved = rate * Combination.of(direction) + self.probabilities
-        return Tabular(*self.kernel.project(moved, floor), self.kernel)
+        return Tabular(*self.kernel.project(moved, floor), kernel=self.kernel)
 
     @classmethod
     def _softened(cls, kernel: Kernel, logits: Combination) -> Tabular:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return cls(*kernel.soften(logits), kernel)
+            return cls(*kernel.soften(logits), kernel=kernel)
 
     def expect(self, values: Any) -> Array:
         """``Σ_y π(y) values(y)`` of every row, without the last axis."""
-        return self.kernel.expect(self.probabilities, values)
+        if isinstance(values, Combination):
+            terms = ((factor[..., 0] if np.ndim(factor) else factor, array) for factor, array in values.terms)
+            return np.asarray(sum(factor * self.expect(array) for factor, array in terms))
+        if values.shape[-1] == 1:
+            return values[..., 0]
+        expected = self.kernel.dot(self.weights, values)
+        return expected if self.total is None else expected / self.total[..., 0]
+
+    def gradient(self, natural: Any, weight: Array | None) -> Array:
+        """``weight π (natural − E_π natural)`` of every row."""
+        one = np.ones((1,) * self.weights.ndim) if weight is None else weight
+        return self.kernel.gradient(self.weights, natural, one if self.total is None else one / self.total)
+
+    def add_to(self, sums: Array) -> None:
+        """Add the probabilities to ``sums``, in place."""
+        if self.total is None or "probabilities" in vars(self):
+            sums += self.probabilities
+        else:
+            self.kernel.accumulate(sums, self.weights, self.total)

@@ -43,7 +43,7 @@ class Recorder:
             self.sums = [table.probabilities.copy() for table in point.tables]
             return
         for total, table in zip(self.sums, point.tables, strict=True):
-            total += table.probabilities
+            table.add_to(total)
 
     def mean(self) -> tuple[Tabular, ...]:
         """The average of the iterates seen so far."""
