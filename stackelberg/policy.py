@@ -49,8 +49,16 @@ class Tabular:
     @classmethod
     def from_probabilities(cls, probabilities: ArrayLike, floor: float = FLOOR) -> Tabular:
         """From rows that sum to one; logarithms are read at ``floor`` or above."""
-        given, kernel = laid_out(np.asarray(probabilities, dtype=float)), Kernel()
-        return cls(given, *kernel.logarithms(given, floor), kernel=kernel)
+        return cls._of(laid_out(np.asarray(probabilities, dtype=float)), floor, Kernel())
+
+    @classmethod
+    def mean(cls, sums: Array, count: int) -> Tabular:
+        """The mean policy, from ``sums`` of the probabilities of ``count``."""
+        return cls._of(sums / count, FLOOR, Kernel())
+
+    @classmethod
+    def _of(cls, probabilities: Array, floor: float, kernel: Kernel) -> Tabular:
+        return cls(probabilities, *kernel.logarithms(probabilities, floor), kernel=kernel)
 
     @cached_property
     def probabilities(self) -> Array:

@@ -47,7 +47,7 @@ class Recorder:
 
     def mean(self) -> tuple[Tabular, ...]:
         """The average of the iterates seen so far."""
-        return tuple(Tabular.from_probabilities(total / self.seen) for total in self.sums)
+        return tuple(Tabular.mean(total, self.seen) for total in self.sums)
 
     def _measure(self, t: int, point: Point) -> None:
         assert self.record is not None
