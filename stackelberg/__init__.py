@@ -53,6 +53,7 @@ from stackelberg.solvers import (
     SelfPlay,
     StackelbergGDA,
 )
+from stackelberg.tables import Tables
 
 __all__ = [
     "Ballots",
@@ -108,6 +109,7 @@ __all__ = [
     "StackelbergGame",
     "StackelbergSolution",
     "Status",
+    "Tables",
     "Trajectory",
     "UniformActions",
     "Unranked",

@@ -37,17 +37,17 @@ KEPT = 8
 """Arrays that a kernel keeps at hand."""
 
 
-def new(shape: tuple[int, ...], memory: Array | None = None) -> Array:
+def new(shape: tuple[int, ...], memory: Array | None = None, dtype: Any = np.float64) -> Array:
     """An empty table, in flat ``memory`` where some is given; short rows lie side by side."""
-    flat = np.empty(math.prod(shape)) if memory is None else memory
+    flat = np.empty(math.prod(shape), dtype) if memory is None else memory
     if len(shape) > 1 and shape[-1] <= SHORT and flat.size > MANY:
         return flat.reshape(shape[-1], *shape[:-1]).transpose(*range(1, len(shape)), 0)
     return flat.reshape(shape)
 
 
-def laid_out(values: Array) -> Array:
+def laid_out(values: Array, dtype: Any = np.float64) -> Array:
     """A copy of the values, lying as :func:`new` lays tables."""
-    table = new(values.shape)
+    table = new(values.shape, None, dtype)
     table[...] = values
     return table
 
@@ -78,26 +78,35 @@ class Kernel:
         (array([[1., 3.]]), array([[4.]]))
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: Any = np.float64) -> None:
+        self.dtype = np.dtype(dtype)
         self._memory: list[Array] = []
-        self._scratch = np.empty(0)
+        self._scratch = np.empty(0, dtype)
+
+    def native(self, values: Any) -> Any:
+        """A copy of the values as this kernel has tables."""
+        return laid_out(np.asarray(values), self.dtype)
+
+    def exact(self, table: Any) -> Array:
+        """The table in NumPy's float64."""
+        return np.asarray(table, dtype=np.float64)
 
     def take(self, shape: tuple[int, ...]) -> Array:
         """An empty table, in memory that was handed out before if no array holds it or a view of it any more."""
         size = math.prod(shape)
         if size <= BLOCK:
-            return new(shape)
+            return new(shape, None, self.dtype)
         for k in range(len(self._memory)):
             if self._memory[k].size == size and sys.getrefcount(self._memory[k]) == _ALONE:
                 return new(shape, self._memory[k])
-        memory = np.empty(size)
+        memory = np.empty(size, self.dtype)
         self._memory = [memory, *self._memory[: KEPT - 1]]
         return new(shape, memory)
 
     def scratch(self, like: Array) -> Array:
         """Room for one block to work in, the same at every call."""
         if self._scratch.size < like.size:
-            self._scratch = np.empty(like.size)
+            self._scratch = np.empty(like.size, self.dtype)
         flat = self._scratch[: like.size]
         return flat.reshape(like.shape) if like.flags.c_contiguous else new(like.shape, flat)
 
@@ -108,7 +117,7 @@ class Kernel:
         """
         logits = logits.up_to_constants()
         shape = logits.shape
-        table, weights, total = self.take(shape), self.take(shape), new((*shape[:-1], 1))
+        table, weights, total = self.take(shape), self.take(shape), new((*shape[:-1], 1), None, self.dtype)
         for part in blocks(shape):
             rows, exponentials = table[part], weights[part]
             logits.write(rows, part, exponentials)
@@ -164,7 +173,9 @@ class Kernel:
         for part in blocks(table.shape):
             rows = logits[part]
             finite = finite and bool(np.isfinite(row_sums(table[part])).all())
-            np.log(np.maximum(table[part], np.full_like(rows, floor), out=rows), out=rows)
+            np.log(
+                np.maximum(table[part], np.full_like(rows, max(floor, np.finfo(self.dtype).tiny)), out=rows), out=rows
+            )
         return logits, finite
 
     def dot(self, weights: Array, values: Array) -> Array:
@@ -172,14 +183,17 @@ class Kernel:
         along = weights.strides[-1] == weights.itemsize and weights.shape[-1] > SHORT
         return np.asarray(np.vecdot(weights, values) if along else np.einsum("...n,...n->...", weights, values))
 
-    def gradient(self, table: Array, natural: Any, weight: Array) -> Array:
+    def gradient(self, table: Array, natural: Any, weight: Array | None, total: Array | None) -> Array:
         """``weight · table · (natural − E natural)`` row by row: the policy gradient in softmax parameters.
 
         Args:
-            table: weights that need not sum to one.
+            table: weights of the actions.
             natural: the natural field.
-            weight: (…, 1) what the row weighs, over the sum of its weights.
+            weight: (…, 1) what the row weighs; None for 1.
+            total: (…, 1) the sums of the weights; None for 1.
         """
+        weight = np.ones((1,) * table.ndim, self.dtype) if weight is None else weight
+        weight = weight if total is None else weight / total
         force, gradient = Combination.of(natural).up_to_constants(), self.take(table.shape)
         for part in blocks(table.shape):
             rows, own = gradient[part], table[part]
@@ -193,7 +207,7 @@ class Kernel:
 def _normalise(weights: Array, logits: Array) -> None:
     """In place, with a shift against overflow where one is needed."""
     total = row_sums(weights)
-    if not (total.min() > 1e-100 and total.max() < 1e100):
+    if not (total.min() > 1e-30 and total.max() < 1e30):
         logits -= logits.max(axis=-1, keepdims=True)
         np.exp(logits, out=weights)
         total = row_sums(weights)

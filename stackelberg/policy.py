@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from stackelberg.combination import Combination
 from stackelberg.kernel import Kernel, laid_out
+from stackelberg.simplex import row_sums
 from stackelberg.validation import Array
 
 FLOOR = np.finfo(float).tiny
@@ -42,14 +43,18 @@ class Tabular:
     kernel: Kernel = field(default_factory=Kernel, repr=False)
 
     @classmethod
-    def from_logits(cls, logits: ArrayLike) -> Tabular:
+    def from_logits(cls, logits: ArrayLike, kernel: Kernel | None = None) -> Tabular:
         """The softmax of ``logits``. Rows that are not finite stay so, and :attr:`finite` says it."""
-        return cls._softened(Kernel(), Combination((1.0, laid_out(np.asarray(logits, dtype=float)))))
+        own = Kernel() if kernel is None else kernel
+        return cls._softened(own, Combination((1.0, own.native(logits))))
 
     @classmethod
-    def from_probabilities(cls, probabilities: ArrayLike, floor: float = FLOOR) -> Tabular:
+    def from_probabilities(
+        cls, probabilities: ArrayLike, floor: float = FLOOR, kernel: Kernel | None = None
+    ) -> Tabular:
         """From rows that sum to one; logarithms are read at ``floor`` or above."""
-        return cls._of(laid_out(np.asarray(probabilities, dtype=float)), floor, Kernel())
+        own = Kernel() if kernel is None else kernel
+        return cls._of(own.native(probabilities), floor, own)
 
     @classmethod
     def mean(cls, sums: Array, count: int) -> Tabular:
@@ -59,6 +64,15 @@ class Tabular:
     @classmethod
     def _of(cls, probabilities: Array, floor: float, kernel: Kernel) -> Tabular:
         return cls(probabilities, *kernel.logarithms(probabilities, floor), kernel=kernel)
+
+    def exact(self) -> Tabular:
+        """The same policy in NumPy's float64, with sums of one to that precision."""
+        if type(self.kernel) is Kernel and self.kernel.dtype == np.float64:
+            return self
+        weights = laid_out(self.kernel.exact(self.weights))
+        exponents = laid_out(self.kernel.exact(self.exponents))
+        np.log(weights, out=exponents, where=weights > np.finfo(np.float32).tiny)  # as near as the weights themselves
+        return Tabular(weights, exponents, self.finite, row_sums(weights))
 
     @cached_property
     def probabilities(self) -> Array:
@@ -81,7 +95,7 @@ class Tabular:
         return self._softened(self.kernel, rate * Combination.of(direction) + self.exponents)
 
     def projected(self, direction: Any, rate: float, floor: float) -> Tabular:
-        """``probabilities + rate · direction`` projected onto the simplex; logarithms are read at ``floor`` or above."""
+        """``probabilities + rate · direction`` on the simplex again; logarithms are read at ``floor`` or above."""
         moved = rate * Combination.of(direction) + self.probabilities
         return Tabular(*self.kernel.project(moved, floor), kernel=self.kernel)
 
@@ -93,8 +107,8 @@ class Tabular:
     def expect(self, values: Any) -> Array:
         """``Σ_y π(y) values(y)`` of every row, without the last axis."""
         if isinstance(values, Combination):
-            terms = ((factor[..., 0] if np.ndim(factor) else factor, array) for factor, array in values.terms)
-            return np.asarray(sum(factor * self.expect(array) for factor, array in terms))
+            terms = ((factor if isinstance(factor, float) else factor[..., 0], array) for factor, array in values.terms)
+            return sum(factor * self.expect(array) for factor, array in terms)  # type: ignore[return-value]
         if values.shape[-1] == 1:
             return values[..., 0]
         expected = self.kernel.dot(self.weights, values)
@@ -102,8 +116,7 @@ class Tabular:
 
     def gradient(self, natural: Any, weight: Array | None) -> Array:
         """``weight π (natural − E_π natural)`` of every row."""
-        one = np.ones((1,) * self.weights.ndim) if weight is None else weight
-        return self.kernel.gradient(self.weights, natural, one if self.total is None else one / self.total)
+        return self.kernel.gradient(self.weights, natural, weight, self.total)
 
     def add_to(self, sums: Array) -> None:
         """Add the probabilities to ``sums``, in place."""

@@ -146,5 +146,5 @@ def project(values: Array, out: Array | None = None) -> Array:
         shift = (row_sums(clipped) - 1) / np.maximum(count, 1)
         part = np.subtract(part, shift)
         rows[todo] = part
-        todo = todo[((part>0).sum(axis=-1)<count[:,0]) & (shift[:,0]>0)]
+        todo = todo[((part > 0).sum(axis=-1) < count[:, 0]) & (shift[:, 0] > 0)]
     return np.maximum(moved, np.zeros_like(moved), out=moved)
