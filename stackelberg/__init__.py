@@ -57,6 +57,7 @@ from stackelberg.solvers import (
     SelfPlay,
     StackelbergGDA,
 )
+from stackelberg.tables import Tables
 
 __all__ = [
     "Ballots",
@@ -116,6 +117,7 @@ __all__ = [
     "StackelbergGame",
     "StackelbergSolution",
     "Status",
+    "Tables",
     "Trajectory",
     "UniformActions",
     "Unranked",

@@ -73,11 +73,11 @@ class Recorder:
             self.sums = [table.probabilities.copy() for table in point.tables]
             return
         for total, table in zip(self.sums, point.tables, strict=True):
-            total += table.probabilities
+            table.add_to(total)
 
     def mean(self) -> tuple[Tabular, ...]:
         """The average of the iterates seen so far."""
-        return tuple(Tabular.from_probabilities(total / self.seen) for total in self.sums)
+        return tuple(Tabular.mean(total, self.seen) for total in self.sums)
 
     def _measure(self, t: int, point: Point) -> None:
         assert self.record is not None
