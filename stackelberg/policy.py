@@ -72,7 +72,7 @@ class Tabular:
             ValueError: an array is missing, has another shape, or the rows are no distributions.
         """
         given = [state.get(prefix + name) for name in ("weights", "exponents", "total")]
-        if [np.shape(part) for part in given[:2]] != [tuple(self.weights.shape)] * 2:
+        if [getattr(part, "shape", None) for part in given[:2]] != [tuple(self.weights.shape)] * 2:
             raise ValueError(f"the point's arrays {', '.join(state)} are not of tables shaped {self.weights.shape}.")
         if any(np.isnan(part).any() for part in given if part is not None):
             raise ValueError("the point's rows are no numbers.")
