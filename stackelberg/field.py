@@ -189,9 +189,4 @@ class Field:
         if isinstance(point.geometry, Natural):
             return natural
         weights = self.pull.weights(point.tables)
-
-        def here(force: Joint) -> Joint:
-            rows = zip(point.tables, force.parts, weights, strict=True)
-            return Joint(tuple(point.geometry.direction(*row) for row in rows))
-
-        return Forces(natural.natural, natural.tau, here)
+        return Forces(natural.natural, natural.tau, lambda force: point.direction(force, weights))

@@ -23,6 +23,7 @@ from stackelberg.validation import shown
 def learn(
     game: Game,
     solver: Solver,
+    policy: Any,
     *,
     steps: int,
     record: Record | None,
@@ -35,7 +36,7 @@ def learn(
     _check_budget(steps, record, tolerance)
     field, look = Field(natural_field(game)), diagnostics(game)
     recorder = Recorder(record, look, field, tolerance)
-    point = starting_point(game, solver, field.pull, start)
+    point = starting_point(game, solver, field.pull, start, policy)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"), _bar(steps, progress) as tick:
         point, status, t = _run(solver, field, point, recorder, steps, tick)
         average = None
@@ -50,6 +51,7 @@ def learn(
             report=_report(status, t, solver, field.pull.tau, tolerance),
             trajectory=recorder.trajectory(game),
             average=average,
+            model=point.model,
         )
 
 

@@ -35,12 +35,14 @@ def check_pairing(game: Game, solver: Solver) -> None:
         raise ValueError(f"kappa = {solver.kappa:g} weighs a Follower, and a {kind} has none. Leave kappa at 1.")
 
 
-def starting_point(game: Game, solver: Solver, pull: Pull, start: Any) -> Point:
+def starting_point(game: Game, solver: Solver, pull: Pull, start: Any, policy: Any = None) -> Point:
     """Everybody at the reference, or at ``start``: a policy, or (leader, follower) with None for the reference."""
     if not all(np.isfinite(reference).all() for reference in pull.references.parts):
         raise ValueError(
             "A reference has zeros, but learning needs log-ratios to it. Leave those actions out of P or solve exactly."
         )
+    if policy is not None:
+        return policy.point(game, solver.moves_in)
     names = ("leader", "follower") if isinstance(game, StackelbergGame) else ("policy",)
     given = (start,) if len(names) == 1 else (None, None) if start is None else start
     if not isinstance(given, tuple) or len(given) != len(names):

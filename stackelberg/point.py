@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from stackelberg.geometry import Geometry
+    from stackelberg.validation import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,8 @@ class Point:
 
     geometry: Geometry
     tables: tuple[Tabular, ...]
+    model: ClassVar[None] = None
+    residual: ClassVar[None] = None
 
     @property
     def logits(self) -> Joint:
@@ -86,6 +89,11 @@ class Point:
     def finite(self) -> bool:
         """Whether every player's policy is a distribution still."""
         return all(table.finite for table in self.tables)
+
+    def direction(self, natural: Joint, weights: tuple[Array | None, ...]) -> Joint:
+        """A natural field in this point's geometry, from it and what each row of each player weighs in f."""
+        rows = zip(self.tables, natural.parts, weights, strict=True)
+        return Joint(tuple(self.geometry.direction(*row) for row in rows))
 
     def step(self, rates: Joint, direction: Joint) -> Point:
         """The point that ``rates · direction`` leads to in this geometry; every player its own rate."""

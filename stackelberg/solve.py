@@ -17,6 +17,7 @@ EVERY_TENTH = Record()
 def solve(
     game: Game[Answer],
     solver: Solver | None = None,
+    policy: Any = None,
     *,
     steps: int | None = None,
     record: Record | None = EVERY_TENTH,
@@ -68,7 +69,7 @@ def solve(
     """
     if solver is not None:
         budget = STEPS if steps is None else steps
-        learned = learn(game, solver, steps=budget, record=record, tolerance=tolerance, start=start, progress=progress)
+        learned = learn(game, solver, policy, steps=budget, record=record, tolerance=tolerance, start=start, progress=progress)
         return cast(Answer, learned)
     if steps is not None or tolerance is not None or start is not None or record is not EVERY_TENTH or progress:
         raise ValueError(
