@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,12 +37,12 @@ class Regression:
     Example:
         >>> import stackelberg as sb
         >>> sb.Regression(iterations=5)
-        Regression(iterations=5, tolerance=1e-12, improvement=0.001)
+        Regression(iterations=5, tolerance=1e-08, improvement=0.05)
     """
 
     iterations: int = 20
-    tolerance: float = 1e-12
-    improvement: float = 1e-3
+    tolerance: float = 1e-8
+    improvement: float = 0.05
 
     def __post_init__(self) -> None:
         if isinstance(self.iterations, bool) or not isinstance(self.iterations, int) or self.iterations < 1:
@@ -71,14 +71,14 @@ class Regression:
         return tuple(vector.cpu().numpy() for vector in fitted), residual
 
     def _descend(self, misfit: Misfit, at: Tensor) -> Tensor:
-        missed, damping = misfit.residuals(at), 1e-10
+        missed, damping = misfit.residuals(at), 1e-9
         for _ in range(self.iterations):
-            if missed.norm() <= self.tolerance:
-                break
-            slopes = misfit.jacobian(at)
             before = missed.norm()
-            while damping < 1e8:
-                moved = at - _solve(slopes, missed, damping)
+            if before <= self.tolerance:
+                break
+            shift = _shifts(misfit.jacobian(at), missed)
+            while damping < 1e6:
+                moved = at - shift(damping)
                 there = misfit.residuals(moved)
                 if there.norm() < before:
                     at, missed, damping = moved, there, max(damping / 10, 1e-12)
@@ -128,15 +128,19 @@ def _centred(logits: Tensor) -> Tensor:
     return logits - logits.mean(-1, keepdim=True)
 
 
-def _solve(slopes: Tensor, missed: Tensor, damping: float) -> Tensor:
-    """The damped Gauss–Newton step, the shortest one where many fit."""
+def _shifts(slopes: Tensor, missed: Tensor) -> Callable[[float], Tensor]:
+    """The damped Gauss–Newton step for any damping, in units of the mean square slope; NaN where it has none."""
     cells, parameters = slopes.shape
-    wide = cells <= parameters
-    gram = slopes @ slopes.T if wide else slopes.T @ slopes
-    gram.diagonal().add_(damping * gram.diagonal().mean() + np.finfo(float).tiny)
-    right = missed if wide else slopes.T @ missed
-    factor, failed = torch.linalg.cholesky_ex(gram)
-    if failed:
-        return torch.full_like(slopes[0], torch.nan)
-    solved = torch.cholesky_solve(right[:, None], factor)[:, 0]
-    return slopes.T @ solved if wide else solved
+    wide = cells <= parameters  # then the shortest of the steps that fit, found in cells
+    gram, right = (slopes @ slopes.T, missed) if wide else (slopes.T @ slopes, slopes.T @ missed)
+    diagonal = gram.diagonal().clone()
+
+    def shift(damping: float) -> Tensor:
+        gram.diagonal().copy_(diagonal + damping * diagonal.mean())
+        factor, failed = torch.linalg.cholesky_ex(gram)
+        if failed:
+            return torch.full_like(slopes[0], torch.nan)
+        solved = torch.cholesky_solve(right[:, None], factor)[:, 0]
+        return slopes.T @ solved if wide else solved
+
+    return shift
