@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from stackelberg.policy import Tabular
+from stackelberg.validation import Array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from stackelberg.geometry import Geometry
-    from stackelberg.validation import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +68,8 @@ class Point:
     Attributes:
         geometry: what a step is: see :mod:`stackelberg.geometry`.
         tables: one policy a player, the first mover's first.
+        model: None; networks have one.
+        residual: None; networks miss what they are regressed onto, by so much.
     """
 
     geometry: Geometry
@@ -91,7 +93,7 @@ class Point:
         return all(table.finite for table in self.tables)
 
     def direction(self, natural: Joint, weights: tuple[Array | None, ...]) -> Joint:
-        """A natural field in this point's geometry, from it and what each row of each player weighs in f."""
+        """The gradient of each player's payoff in this geometry, from its natural field and its rows' weights."""
         rows = zip(self.tables, natural.parts, weights, strict=True)
         return Joint(tuple(self.geometry.direction(*row) for row in rows))
 

@@ -72,6 +72,16 @@ class ParameterPoint:
             return tuple(Tabular.from_logits(ratio.detach().cpu().double().numpy() + at) for ratio, at in rows)
 
     @property
+    def logits(self) -> Joint:
+        """Normalised log-probabilities of every player."""
+        return Joint(tuple(table.logits for table in self.tables))
+
+    @property
+    def probabilities(self) -> Joint:
+        """Probabilities of every player."""
+        return Joint(tuple(table.probabilities for table in self.tables))
+
+    @property
     def finite(self) -> bool:
         """Whether every player's policy is a distribution still."""
         return all(table.finite for table in self.tables)
@@ -88,7 +98,7 @@ class ParameterPoint:
         """
         if isinstance(self.geometry, Natural):
             return natural
-        return Joint(tuple(self._gradient(player, *row) for player, row in enumerate(zip(natural.parts, weights))))
+        return Joint(tuple(self._gradient(player, *row) for player, row in enumerate(zip(natural.parts, weights, strict=True))))
 
     def _gradient(self, player: int, natural: Array, weight: Array | None) -> Array:
         slope = Softmax().direction(self.tables[player], natural, weight)
