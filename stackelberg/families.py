@@ -82,5 +82,5 @@ class AnnotatorMixture:
         """The preferences in contexts with these features, (contexts, n, n)."""
         ranks = np.argsort(self.rankings, axis=1)  # of each action, 0 the best
         above = (1 + np.sign(ranks[:, None, :] - ranks[:, :, None])) / 2  # (types, n, n): 1, ½ with itself, 0
-        margins = np.tensordot(self.shares(features), above - above.swapaxes(1, 2), axes=1)
-        return PreferenceMatrix(0.5 + margins / 2)
+        won = np.tensordot(self.shares(features), above, axes=1)
+        return PreferenceMatrix(won / (won + won.swapaxes(1, 2)))  # what shares sum to but for rounding is 1

@@ -49,7 +49,7 @@ class Game(Generic[Answer]):
             object.__setattr__(self, "contexts", check_features(self.contexts))
         if callable(given):
             if self.contexts is None:
-                raise ValueError("P is a function of the context's features, and there are none. Pass contexts=features.")
+                raise ValueError("P is a function of features, and there are none. Pass contexts=features.")
             object.__setattr__(self, "family", given)
             given = given(self.contexts)
         if not isinstance(given, PreferenceMatrix):

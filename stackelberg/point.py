@@ -75,7 +75,7 @@ class Point:
     geometry: Geometry
     tables: tuple[Tabular, ...]
     model: ClassVar[None] = None
-    residual: ClassVar[None] = None
+    residual: ClassVar[Array | None] = None
 
     @property
     def logits(self) -> Joint:

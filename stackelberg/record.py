@@ -53,7 +53,7 @@ class Trajectory:
         distance: ``KL(π*‖π)``, in a Stackelberg game that of the pairs (y, y'):
             ``KL(π*‖π) + E_{y~π*} KL(ω*(·|y)‖ω(·|y))``.
         residual: of a network that follows a rule in policy space, the root mean square in nats by which its last
-            regression missed the target's centred log-probabilities; 0 at the start and in gradient runs.
+            regression missed the target's centred log-probabilities; 0 at the start.
     """
 
     steps: NDArray[np.int64]

@@ -60,8 +60,8 @@ class Recorder:
         if self.record.gap and self.record.average:
             mean = self.mean()
             row["average_gap"] = look.gap(mean, self.field.pull.at(mean))
-        if point.model is not None:
-            row["residual"] = np.zeros(len(row["kl"])) if point.residual is None else point.residual
+        if point.residual is not None:
+            row["residual"] = point.residual
         if self.target is not None:
             row["distance"] = look.distance(tables, self.target)
         self.steps.append(t)

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from itertools import count
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
@@ -31,13 +31,13 @@ OPTIONS = {each.__name__: each for each in (SGD, Adam, Regression)}
 
 def save(model: NeuralModel, path: str | os.PathLike[str]) -> None:
     """Write a model; see :meth:`NeuralModel.save`."""
-    about = {"spec": _written(model.spec), "features": model.features, "actions": model.actions}
+    about = {name: getattr(model, name) for name in ("features", "actions", "players")}
+    text = np.array(json.dumps(about | {"spec": _written(model.spec)}))
     arrays = {f"parameters_{i}": vector for i, vector in enumerate(model.parameters)}
     arrays |= {f"memory_{i}_{j}": part for i, own in enumerate(model.memory) for j, part in enumerate(own)}
     arrays |= {f"reference_{i}": each for i, each in enumerate(model.references or ())}
-    about["players"] = model.players
     with open(path, "wb") as file:
-        np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+        np.savez(file, allow_pickle=False, about=text, **arrays)
 
 
 def load(path: str | os.PathLike[str]) -> NeuralModel:
@@ -54,12 +54,8 @@ def load(path: str | os.PathLike[str]) -> NeuralModel:
 
 
 def _series(arrays: dict[str, Array], name: str) -> tuple[Array, ...]:
-    found = []
-    for i in count():
-        if f"{name}_{i}" not in arrays:
-            return tuple(found)
-        found.append(arrays[f"{name}_{i}"])
-    raise AssertionError  # count() does not end
+    names = takewhile(arrays.__contains__, (f"{name}_{i}" for i in count()))
+    return tuple(arrays[each] for each in names)
 
 
 def _written(spec: Neural) -> dict[str, Any]:

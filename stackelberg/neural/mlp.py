@@ -69,5 +69,5 @@ def flat(network: nn.Module) -> Tensor:
 def unflat(network: nn.Module, vector: Tensor) -> dict[str, Tensor]:
     """The vector as named parameters, views of it, for ``torch.func.functional_call``."""
     shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
-    pieces = vector.split([prod(shape) for shape in shapes.values()])
+    pieces = torch.split(vector, [prod(shape) for shape in shapes.values()])
     return {name: piece.view(shape) for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}

@@ -88,9 +88,11 @@ class NeuralModel:
     def point(self, game: Game, geometry: Geometry) -> ParameterPoint:
         """The model standing in a game: its networks before the game's contexts, tilting the game's reference."""
         self._check_geometry(geometry)
-        everywhere = tuple(map(_everywhere, references_of(game)))
-        known = None if any(each is None for each in everywhere) else everywhere
-        return ParameterPoint(geometry, replace(self, references=known), self.ground(game))
+        references = references_of(game)
+        everywhere = all((each == each[:1]).all() for each in references)
+        known = tuple(each[:1] for each in references) if everywhere else None
+        residual = np.zeros(game.shape[0]) if isinstance(geometry, Natural) else None
+        return ParameterPoint(geometry, replace(self, references=known), self.ground(game), residual)
 
     def tables(self, game: Game) -> tuple[Tabular, ...]:
         """Every player's policy over the game's contexts and actions."""
@@ -127,8 +129,9 @@ class NeuralModel:
                 "The reference differs from context to context, so it is not known for these features. "
                 "Use sb.evaluate(game, model) with a game on them."
             )
+        players = self.at(np.atleast_2d(as_floats(features, "features")))
         with torch.no_grad():
-            ratios = self.at(np.atleast_2d(as_floats(features, "features"))).ratios(tuple(map(self.tensor, self.parameters)))
+            ratios = players.ratios(tuple(map(self.tensor, self.parameters)))
         rows = zip(ratios, self.references, strict=True)
         return tuple(Tabular.from_logits(ratio.cpu().double().numpy() + log_of(at)) for ratio, at in rows)
 
@@ -184,8 +187,3 @@ def references_of(game: Game) -> tuple[Array, ...]:
     if isinstance(game, StackelbergGame):
         return game.leader_reference, game.follower_reference
     return (game.reference,)  # type: ignore[attr-defined]  # every other game has one policy
-
-
-def _everywhere(reference: Array) -> Array | None:
-    """The reference of any context, where all have the same."""
-    return reference[:1] if (reference == reference[:1]).all() else None

@@ -93,4 +93,4 @@ class Adam(Optimizer):
 def check_optimizer(optimizer: Any) -> None:
     """Refuse what is no optimizer, with a sentence."""
     if optimizer is not None and not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer must be an Optimizer or None, not {shown(optimizer)}. Pass sb.Adam(), with brackets.")
+        raise TypeError(f"optimizer must be an Optimizer or None, not {shown(optimizer)}. Pass sb.Adam().")

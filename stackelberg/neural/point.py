@@ -98,7 +98,8 @@ class ParameterPoint:
         """
         if isinstance(self.geometry, Natural):
             return natural
-        return Joint(tuple(self._gradient(player, *row) for player, row in enumerate(zip(natural.parts, weights, strict=True))))
+        rows = zip(natural.parts, weights, strict=True)
+        return Joint(tuple(self._gradient(player, *row) for player, row in enumerate(rows)))
 
     def _gradient(self, player: int, natural: Array, weight: Array | None) -> Array:
         slope = Softmax().direction(self.tables[player], natural, weight)
