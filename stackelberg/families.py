@@ -46,8 +46,11 @@ class AnnotatorMixture:
         object.__setattr__(self, "weights", weights)
 
     @classmethod
-    def random(cls, n: int, types: int, features: int, seed: int = 0, scale: float = 2.0) -> AnnotatorMixture:
-        """Random rankings, and weights N(0, scale²/d), so that W x has deviation ``scale`` for x ~ N(0, 1).
+    def random(cls, n: int, types: int, features: int, seed: int = 0, scale: float = 1.0) -> AnnotatorMixture:
+        """Condorcet's rankings first, then random ones; weights N(0, scale²/d), so that W x ~ N(0, scale²) for x ~ N(0, 1).
+
+        The first n types rank the turns of one random order, A≻B≻C, B≻C≻A, C≻A≻B: where their shares are alike
+        there is a cycle. Types beyond n rank at random.
 
         Args:
             n: number of actions.
@@ -64,7 +67,9 @@ class AnnotatorMixture:
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
                 raise ValueError(f"{name} must be a positive whole number, not {shown(value)}.")
         rng = np.random.default_rng(seed)
-        rankings = rng.permuted(np.tile(np.arange(n), (types, 1)), axis=1)
+        turns = (np.arange(n) + np.arange(min(types, n))[:, None]) % n
+        others = rng.permuted(np.tile(np.arange(n), (max(types - n, 0), 1)), axis=1)
+        rankings = np.concatenate([rng.permutation(n)[turns], others])
         return cls(rankings, rng.normal(scale=scale / np.sqrt(features), size=(types, features)))
 
     def shares(self, features: ArrayLike) -> Array:
