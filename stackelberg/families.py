@@ -39,15 +39,21 @@ class AnnotatorMixture:
     def __post_init__(self) -> None:
         rankings, weights = as_floats(self.rankings, "rankings").astype(int), as_floats(self.weights, "weights")
         if rankings.ndim != 2 or (np.sort(rankings) != np.arange(rankings.shape[-1])).any():
-            raise ValueError("rankings must be (types, n), each row the numbers 0 to n − 1, best first.")
+            raise ValueError(
+                f"rankings must be (types, n), each row an order of 0 to n − 1, not {shown(self.rankings)}. "
+                "Write the best action first, as in [[0, 1, 2], [2, 0, 1]]."
+            )
         if weights.ndim != 2 or len(weights) != len(rankings):
-            raise ValueError(f"weights must be (types, d) with {len(rankings)} types, not of shape {weights.shape}.")
+            raise ValueError(
+                f"weights must be (types, d) with {len(rankings)} types, not of shape {weights.shape}. "
+                "Give one row of weights a ranking."
+            )
         object.__setattr__(self, "rankings", rankings)
         object.__setattr__(self, "weights", weights)
 
     @classmethod
     def random(cls, n: int, types: int, features: int, seed: int = 0, scale: float = 1.0) -> AnnotatorMixture:
-        """Condorcet's rankings first, then random ones; weights N(0, scale²/d), so that W x ~ N(0, scale²) for x ~ N(0, 1).
+        """Condorcet's rankings first, then random ones; weights N(0, scale²/d), so W x ~ N(0, scale²) for x ~ N(0, 1).
 
         The first n types rank the turns of one random order, A≻B≻C, B≻C≻A, C≻A≻B: where their shares are alike
         there is a cycle. Types beyond n rank at random.
@@ -65,7 +71,7 @@ class AnnotatorMixture:
         """
         for name, value in {"n": n, "types": types, "features": features}.items():
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"{name} must be a positive whole number, not {shown(value)}.")
+                raise ValueError(f"{name} must be a positive whole number, not {shown(value)}. Pass for example 3.")
         rng = np.random.default_rng(seed)
         turns = (np.arange(n) + np.arange(min(types, n))[:, None]) % n
         others = rng.permuted(np.tile(np.arange(n), (max(types - n, 0), 1)), axis=1)
@@ -76,7 +82,8 @@ class AnnotatorMixture:
         """(contexts, types) how many annotators are of each type, from features (contexts, d)."""
         x = as_floats(features, "features")
         if x.ndim != 2 or x.shape[1] != self.weights.shape[1]:
-            raise ValueError(f"features must have shape (contexts, {self.weights.shape[1]}), not {x.shape}.")
+            d = self.weights.shape[1]
+            raise ValueError(f"features must have shape (contexts, {d}), not {x.shape}. Give {d} numbers a context.")
         return softmax(x @ self.weights.T)
 
     def draw(self, contexts: int, seed: int = 0) -> Array:

@@ -158,7 +158,7 @@ def test_looking_ahead_leaves_the_moments_where_they_were():
 def test_gradient_steps_in_parameters_learn_the_condorcet_game(shared):
     for seed in range(3):
         policy = sb.Neural(hidden=(32,), shared=shared, seed=seed, optimizer=sb.Adam())
-        solution = sb.solve(CONDORCET, sb.StackelbergGDA(0.005), policy, steps=400, record=None)
+        solution = sb.solve(CONDORCET, sb.StackelbergGDA(0.003), policy, steps=400, record=None)
         assert solution.gap < 1e-6
         np.testing.assert_allclose(solution.leader, sb.solve(CONDORCET).leader, atol=1e-3)
 
@@ -189,15 +189,16 @@ def replaced(game):
 
 
 def test_a_policy_space_rule_on_a_network_learns_a_contextual_game():
-    game = sb.StackelbergGame(MIXTURE, tau=0.2, contexts=MIXTURE.draw(12, seed=1))
-    solution = sb.solve(game, sb.MirrorDescent(1.0, kappa=5), sb.Neural(hidden=(24,)), steps=25)
+    game = sb.StackelbergGame(MIXTURE, tau=0.2, contexts=MIXTURE.draw(48, seed=1))
+    solution = sb.solve(game, sb.MirrorDescent(1.0, kappa=5), sb.Neural(hidden=(8,)), steps=20)
     residual = solution.trajectory.residual
-    assert residual.shape == (4, 12)
+    assert residual.shape == (3, 48)
     assert (residual[0] == 0).all()
     assert 0 < residual[-1].max() < 0.1
-    assert game.expectation(solution.gap) < 0.01 * game.expectation(solution.trajectory.gap[0])
+    at_first = game.expectation(solution.trajectory.gap[0])
+    assert game.expectation(solution.gap) < 0.01 * at_first
     new = game.on(MIXTURE.draw(100, seed=2))
-    assert new.expectation(sb.evaluate(new, solution.model).gap) < 0.1 * game.expectation(solution.trajectory.gap[0])
+    assert new.expectation(sb.evaluate(new, solution.model).gap) < 0.02 * at_first
 
 
 def test_gradient_runs_have_no_residual():
@@ -208,7 +209,7 @@ def test_gradient_runs_have_no_residual():
 
 
 def test_a_diverged_network_is_reported_with_its_last_finite_policies():
-    solution = sb.solve(CONDORCET, sb.StackelbergGDA(1e300), replace(SMALL, activation=torch.relu), steps=50)
+    solution = sb.solve(CONDORCET, sb.StackelbergGDA(1e308), SMALL, steps=50)  # and five times that overflows
     assert solution.status is sb.Status.DIVERGED
     assert np.isfinite(solution.leader).all()
     assert all(np.isfinite(vector).all() for vector in solution.model.parameters)
@@ -251,7 +252,9 @@ def test_a_function_of_features_may_give_plain_arrays():
         return np.stack([np.hstack([0.5 + 0 * p, p]), np.hstack([1 - p, 0.5 + 0 * p])], axis=1)
 
     game = sb.NashGame(family, 0.5, contexts=[[0.0], [1.0]])
-    assert game.on([[-1.0]]).preference.probabilities[0, 0, 1] == pytest.approx(1 - game.preference.probabilities[1, 0, 1])
+    assert game.on([[-1.0]]).preference.probabilities[0, 0, 1] == pytest.approx(
+        1 - game.preference.probabilities[1, 0, 1]
+    )
 
 
 def test_an_annotator_mixture_counts_annotators():
@@ -270,7 +273,7 @@ def test_an_annotator_mixture_is_often_cyclic_and_varies_smoothly():
         x = mixture.draw(200, seed=9)
         p = mixture(x).probabilities
         cyclic.append(np.mean(~((p > 0.5).sum(axis=-1) == 3).any(axis=-1)))  # no Condorcet winner
-        assert 0.01 < np.abs(mixture(x + 0.1).probabilities - p).max() < 0.2
+        assert 0.005 < np.abs(mixture(x + 0.1).probabilities - p).max() < 0.2
     assert 0.2 < np.mean(cyclic) < 0.9
 
 
@@ -328,7 +331,9 @@ REFUSALS = {
     "start is for tables": lambda: sb.solve(CONDORCET, sb.StackelbergGDA(), SMALL, start=(None, None)),
     "is for 4 features": lambda: sb.evaluate(CONDORCET, replace(SMALL.model(CONDORCET), features=4)),
     "3 actions, and the game has 2 with 4": lambda: sb.evaluate(GAME, SMALL.model(CONDORCET)),
-    "has no Follower": lambda: SMALL.model(sb.NashGame(MIXTURE, contexts=SEEN)).point(VARIED, SOFTMAX).model.follower(NEW),
+    "has no Follower": lambda: (
+        SMALL.model(sb.NashGame(MIXTURE, contexts=SEEN)).point(VARIED, SOFTMAX).model.follower(NEW)
+    ),
     "differs from context to context, so": lambda: SMALL.point(PER_CONTEXT, SOFTMAX).model.policy(NEW),
     "tau differs from context to context": lambda: VARIED.on(NEW),
     "reference differs from context": lambda: PER_CONTEXT.on(NEW),
@@ -354,7 +359,7 @@ REFUSALS = {
 def test_what_cannot_be_is_refused_with_a_sentence(sentence):
     with pytest.raises(ValueError, match=sentence) as refused:
         REFUSALS[sentence]()
-    assert len(re.split(r"[.] (?=[A-Z])", str(refused.value))) > 1 or sentence == "dtype must be"
+    assert re.search(r"[.?] [A-Z]", str(refused.value)), "it does not say what to do"
 
 
 @pytest.mark.parametrize(
@@ -385,7 +390,10 @@ def test_without_torch_the_names_say_what_to_install():
         [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "fine"
-    assert 'ImportError: Neural policies need torch, which is absent. Run: pip install "stackelberg[torch]".' in done.stderr
+    assert (
+        'ImportError: Neural policies need torch, which is absent. Run: pip install "stackelberg[torch]".'
+        in done.stderr
+    )
 
 
 def test_an_unknown_name_is_an_attribute_error():

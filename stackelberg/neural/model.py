@@ -82,7 +82,10 @@ class NeuralModel:
     def at(self, features: Array) -> Players:
         """The networks in front of contexts, (contexts, d)."""
         if features.shape[-1] != self.features:
-            raise ValueError(f"The model is for {self.features} features a context, not {features.shape[-1]}.")
+            raise ValueError(
+                f"The model is for {self.features} features a context, not {features.shape[-1]}. "
+                "Pass those it was trained on, one row a context."
+            )
         return Players(self._networks, self.players, self.tensor(features), self.actions)
 
     def point(self, game: Game, geometry: Geometry) -> ParameterPoint:

@@ -46,8 +46,7 @@ class Neural:
         >>> import stackelberg as sb
         >>> game = sb.StackelbergGame(sb.PreferenceMatrix.condorcet([0.5, 0.3, 0.2]), tau=0.1)
         >>> policy = sb.Neural(hidden=(16,), optimizer=sb.Adam())
-        >>> solver = sb.StackelbergGDA(learning_rate=0.01, geometry=sb.Softmax())
-        >>> solution = sb.solve(game, solver, policy, steps=300)
+        >>> solution = sb.solve(game, sb.StackelbergGDA(learning_rate=0.01), policy, steps=300)
         >>> bool(solution.gap < 0.01)
         True
     """
@@ -70,7 +69,7 @@ class Neural:
         if not callable(self.activation):
             raise TypeError(f"activation must be a function, not {shown(self.activation)}. Pass torch.tanh.")
         if self.dtype not in ("float32", "float64"):
-            raise ValueError(f'dtype must be "float32" or "float64", not {shown(self.dtype)}.')
+            raise ValueError(f'dtype must be "float32" or "float64", not {shown(self.dtype)}. Tables are float64.')
         check_optimizer(self.optimizer)
         if self.regression is not None and not isinstance(self.regression, Regression):
             raise TypeError(f"regression must be a Regression or None, not {shown(self.regression)}. Pass its options.")
