@@ -13,6 +13,8 @@ torch = pytest.importorskip("torch")
 
 from torch.nn.utils import parameters_to_vector, vector_to_parameters  # noqa: E402  # after the skip
 
+from stackelberg.neural.regression import Misfit  # noqa: E402
+
 CONTEXTS, N, D = 3, 4, 2
 RHO = np.array([0.2, 0.5, 0.3])
 RNG = np.random.default_rng(7)
@@ -218,3 +220,28 @@ def test_the_regression_is_weighted_least_squares_where_the_network_cannot_follo
     np.testing.assert_allclose(network.trajectory.residual[-1], missed, atol=1e-8)
     assert missed.min() > 1e-3
     assert f"missed its target by {missed.max():.1g} nats" in network.report
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
+def test_the_jacobian_of_the_regression_is_the_derivative_of_its_residuals(shared):
+    model = elsewhere(STACKELBERG, shared)
+    ground = model.point(STACKELBERG, sb.Natural()).ground
+    wanted = tuple(torch.zeros(shape) for shape in ((CONTEXTS, N), (CONTEXTS, N, N)))
+    for owner, vector in enumerate(model.parameters):
+        misfit = Misfit(ground.players, ground.players.wearers(owner), wanted, torch.tensor(RHO))
+        at, step = torch.tensor(vector), 1e-6
+        slopes = misfit.jacobian(at)
+        for k in range(0, len(at), 7):
+            push = step * torch.eye(len(at), dtype=at.dtype)[k]
+            difference = (misfit.residuals(at + push) - misfit.residuals(at - push)) / (2 * step)
+            np.testing.assert_allclose(slopes[:, k], difference, rtol=0, atol=1e-9)
+
+
+def test_a_shared_network_is_told_its_role_and_shows_the_leader_no_answer():
+    (network,) = elsewhere(STACKELBERG, shared=True).build()
+    torch.nn.init.normal_(network.last.weight, generator=torch.Generator().manual_seed(0))
+    leader, follower = ([network(role, torch.ones(D), torch.tensor(y)) for y in range(N)] for role in (0, 1))
+    assert all(torch.equal(each, leader[0]) for each in leader)
+    for y in range(N):
+        assert (follower[y] - leader[0]).abs().max() > 1e-3
+        assert (follower[y] - follower[y - 1]).abs().max() > 1e-3
