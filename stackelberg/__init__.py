@@ -11,6 +11,7 @@ array([1., 0., 0.])
 
 from typing import Any
 
+from stackelberg.dynamics import Cycle, Rate, Spectrum, detect_cycle, fit_rate, spectrum
 from stackelberg.errors import CertificateError, NoFiniteMaximiser
 from stackelberg.estimate import Estimate, Kind
 from stackelberg.evaluate import evaluate
@@ -29,7 +30,9 @@ from stackelberg.game import NashGame, RewardGame, StackelbergGame
 from stackelberg.geometry import Natural, Simplex, Softmax
 from stackelberg.gradient import Constant, LeaveOneOut, NoBaseline, RaoBlackwell, RewardToGo, SequenceLevel
 from stackelberg.io import read_preferences
+from stackelberg.payoff import payoff
 from stackelberg.preference import PreferenceMatrix
+from stackelberg.published import PublishedStackelbergGame
 from stackelberg.record import Record, Trajectory
 from stackelberg.refinement import chain, distinct_coverage, independent_coverage
 from stackelberg.schedules import Cosine, Geometric, InverseTime, Linear, Piecewise, PowerDecay, Schedule
@@ -64,6 +67,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "Counts",
+    "Cycle",
     "EGPO",
     "Enumerate",
     "Estimate",
@@ -93,8 +97,10 @@ __all__ = [
     "Piecewise",
     "PowerDecay",
     "PreferenceMatrix",
+    "PublishedStackelbergGame",
     "RLOO",
     "RaoBlackwell",
+    "Rate",
     "Record",
     "RewardGame",
     "RewardSolution",
@@ -106,6 +112,7 @@ __all__ = [
     "Simplex",
     "Softmax",
     "Solution",
+    "Spectrum",
     "StackelbergGDA",
     "StackelbergGame",
     "StackelbergSolution",
@@ -114,18 +121,22 @@ __all__ = [
     "UniformActions",
     "Unranked",
     "chain",
+    "detect_cycle",
     "distinct_coverage",
     "duality_gap",
     "entropy",
     "evaluate",
     "exploitability",
+    "fit_rate",
     "follower_gap",
     "independent_coverage",
     "kl_divergence",
     "leader_gap",
     "leader_payoffs",
+    "payoff",
     "read_preferences",
     "solve",
+    "spectrum",
     "worst_case_win_rate",
 ]
 
