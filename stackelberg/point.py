@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -69,10 +69,14 @@ class Point:
     Attributes:
         geometry: what a step is: see :mod:`stackelberg.geometry`.
         own: one policy a player, the first mover's first, in the arrays that they move in.
+        model: None; networks have one.
+        residual: None; networks miss what they are regressed onto, by so much.
     """
 
     geometry: Geometry
     own: tuple[Tabular, ...]
+    model: ClassVar[None] = None
+    residual: ClassVar[Array | None] = None
 
     @cached_property
     def tables(self) -> tuple[Tabular, ...]:
