@@ -10,7 +10,9 @@ array([1., 0., 0.])
 """
 
 from stackelberg.errors import CertificateError, NoFiniteMaximiser
+from stackelberg.estimate import Estimate, Kind
 from stackelberg.evidence import Ballots, Counts, Unranked
+from stackelberg.expectation import Enumerate, OnPolicy, Sample, UniformActions
 from stackelberg.exploitability import (
     duality_gap,
     exploitability,
@@ -21,20 +23,27 @@ from stackelberg.exploitability import (
 )
 from stackelberg.game import NashGame, RewardGame, StackelbergGame
 from stackelberg.geometry import Natural, Simplex, Softmax
+from stackelberg.gradient import Constant, LeaveOneOut, NoBaseline, RaoBlackwell, RewardToGo, SequenceLevel
 from stackelberg.io import read_preferences
 from stackelberg.preference import PreferenceMatrix
 from stackelberg.record import Record, Trajectory
 from stackelberg.refinement import chain, distinct_coverage, independent_coverage
+from stackelberg.schedules import Cosine, Geometric, InverseTime, Linear, Piecewise, PowerDecay, Schedule
 from stackelberg.simplex import entropy, kl_divergence
 from stackelberg.solution import NashSolution, RewardSolution, Solution, StackelbergSolution, Status
 from stackelberg.solve import solve
 from stackelberg.solvers import (
+    COMAL,
     EGPO,
+    GDA,
+    MPO,
+    RLOO,
     ExtraGradient,
     MagneticMirrorDescent,
     MirrorDescent,
     MirrorProx,
     NashMD,
+    NashMDPG,
     NashMirrorProx,
     OnlineIPO,
     Optimistic,
@@ -45,27 +54,50 @@ from stackelberg.solvers import (
 
 __all__ = [
     "Ballots",
+    "COMAL",
     "CertificateError",
+    "Constant",
+    "Cosine",
     "Counts",
     "EGPO",
+    "Enumerate",
+    "Estimate",
     "ExtraGradient",
+    "GDA",
+    "Geometric",
+    "InverseTime",
+    "Kind",
+    "LeaveOneOut",
+    "Linear",
+    "MPO",
     "MagneticMirrorDescent",
     "MirrorDescent",
     "MirrorProx",
     "NashGame",
     "NashMD",
+    "NashMDPG",
     "NashMirrorProx",
     "NashSolution",
     "Natural",
+    "NoBaseline",
     "NoFiniteMaximiser",
+    "OnPolicy",
     "OnlineIPO",
     "Optimistic",
     "OptimisticMWU",
+    "Piecewise",
+    "PowerDecay",
     "PreferenceMatrix",
+    "RLOO",
+    "RaoBlackwell",
     "Record",
     "RewardGame",
     "RewardSolution",
+    "RewardToGo",
+    "Sample",
+    "Schedule",
     "SelfPlay",
+    "SequenceLevel",
     "Simplex",
     "Softmax",
     "Solution",
@@ -74,6 +106,7 @@ __all__ = [
     "StackelbergSolution",
     "Status",
     "Trajectory",
+    "UniformActions",
     "Unranked",
     "chain",
     "distinct_coverage",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 
 from stackelberg.equilibrium.bradley_terry import fit_bradley_terry
 from stackelberg.equilibrium.closed_form import compact
+from stackelberg.expectation import Cells, Enumerate, Expectation
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
 from stackelberg.geometry import Natural
 from stackelberg.point import Joint, Point
@@ -67,9 +69,21 @@ class Pull(ABC):
     def at(self, tables: tuple[Tabular, ...]) -> Forces:
         """The forces in the natural geometry: g as the game pays, r = −τ(θ − θ_ref), θ normalised."""
 
+    @abstractmethod
+    def cells(self, tables: tuple[Tabular, ...], opponents: tuple[Tabular, ...]) -> Cells:
+        """The outcomes that can be drawn, with what each learner earns there."""
+
     def weights(self, tables: tuple[Tabular, ...]) -> tuple[Array | None, ...]:
         """What each row of each player weighs in f; None for 1."""
         return (None,) * len(tables)
+
+    def at_scale(self, scale: float) -> Pull:
+        """The same pull with every τ times ``scale``."""
+        if scale == 1:
+            return self
+        scaled = copy.copy(self)
+        scaled.tau = self.tau * scale
+        return scaled
 
     def _pulls(self, tables: tuple[Tabular, ...]) -> list[Array]:
         rows = zip(tables, self.references.parts, self.tau.parts, strict=True)
@@ -104,6 +118,11 @@ class StackelbergPull(Pull):
         natural = Joint((payoff, self.costs)), Joint(tuple(pulls)), Joint((payoff + pulls[0], reply))
         return Forces(natural, self.tau)
 
+    def cells(self, tables: tuple[Tabular, ...], opponents: tuple[Tabular, ...]) -> Cells:
+        """``p + τ_F ℓ_F`` for the Leader, −p for the Follower."""
+        cost = self.costs + _pull(opponents[1], self.references[1], self.tau[1])
+        return Cells(opponents[1].probabilities, -cost, self.costs)
+
 
 class OnePolicyPull(Pull):
     """A game in which one policy answers, and every action has a payoff against it."""
@@ -134,6 +153,10 @@ class NashPull(OnePolicyPull):
         """Aπ with A = (P − Pᵀ)/2."""
         return (self.margins @ table.probabilities[..., None])[..., 0]
 
+    def cells(self, tables: tuple[Tabular, ...], opponents: tuple[Tabular, ...]) -> Cells:
+        """p(y≻y') against y' of the opponent."""
+        return Cells(opponents[0].probabilities[:, None, :], self.margins + 0.5)
+
 
 class RewardPull(OnePolicyPull):
     """The fitted Bradley–Terry reward, whatever the policy."""
@@ -146,6 +169,10 @@ class RewardPull(OnePolicyPull):
         """The reward r."""
         return self.rewards
 
+    def cells(self, tables: tuple[Tabular, ...], opponents: tuple[Tabular, ...]) -> Cells:
+        """r(y), and nobody replies."""
+        return Cells(np.ones((1, 1, 1)), self.rewards[..., None])
+
 
 @singledispatch
 def natural_field(game: Game) -> Any:
@@ -156,6 +183,9 @@ def natural_field(game: Game) -> Any:
 natural_field.register(StackelbergGame, StackelbergPull)
 natural_field.register(NashGame, NashPull)
 natural_field.register(RewardGame, RewardPull)
+
+
+EXACT = Enumerate()
 
 
 class Field:
@@ -172,26 +202,46 @@ class Field:
         (array([[ 0.   , -0.125,  0.125]]), array([[-0.203,  0.144,  0.144]]))
     """
 
-    def __init__(self, natural: Pull) -> None:
-        self.pull = natural
+    def __init__(
+        self, natural: Pull, expectation: Expectation = EXACT, generator: np.random.Generator | None = None
+    ) -> None:
+        self.pull, self.expectation = natural, expectation
+        self.generator = np.random.default_rng(0) if generator is None else generator
         self._latest: tuple[Point, Forces] | None = None
 
     def natural(self, point: Point) -> Forces:
-        """The forces in the natural geometry, whatever the point's own."""
+        """The exact forces in the natural geometry, whatever the point's own."""
         if self._latest is None or self._latest[0] is not point:
             self._latest = None  # released first: the arrays may be large
             self._latest = (point, self.pull.at(point.tables))
         return self._latest[1]
 
-    def __call__(self, point: Point) -> Forces:
-        """The forces at ``point``, in its geometry."""
-        natural = self.natural(point)
+    def __call__(self, point: Point, opponents: Point | None = None) -> Forces:
+        """The forces at ``point``, in its geometry.
+
+        Args:
+            point: where the players stand; probabilities and weights of rows are its own.
+            opponents: whose policies the payoffs are read against, in place of the point's.
+        """
+        natural = self._read(point, opponents)
         if isinstance(point.geometry, Natural):
             return natural
         weights = self.pull.weights(point.tables)
+        return Forces(natural.natural, natural.tau, lambda force: point.direction(force, weights))
 
-        def here(force: Joint) -> Joint:
-            rows = zip(point.tables, force.parts, weights, strict=True)
-            return Joint(tuple(point.geometry.direction(*row) for row in rows))
+    def _read(self, point: Point, opponents: Point | None) -> Forces:
+        exact = self.natural(point)
+        if opponents is None and isinstance(self.expectation, Enumerate):
+            return exact
+        against = (point if opponents is None else opponents).tables
+        payoff, pull = self.expectation.payoff(self.pull, point.tables, against, self.generator), exact.natural[1]
+        return Forces((payoff, pull, payoff + pull), exact.tau)
 
-        return Forces(natural.natural, natural.tau, here)
+    def mixed(self, point: Point, weight: float) -> Point:
+        """The geometric mixture ``π^{1−weight} π_ref^weight`` of every policy with its reference."""
+        rows = zip(point.tables, self.pull.references.parts, strict=True)
+        return Point(Natural(), tuple(table.shifted(at - table.logits, weight) for table, at in rows))
+
+    def at_scale(self, scale: float) -> Field:
+        """The same field with every τ times ``scale``, drawing from the same generator."""
+        return self if scale == 1 else Field(self.pull.at_scale(scale), self.expectation, self.generator)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stackelberg.diagnostics import diagnostics
+from stackelberg.expectation import Expectation
 from stackelberg.field import Field, natural_field
 from stackelberg.game import Game
 from stackelberg.pairing import check_pairing, starting_point
@@ -24,7 +25,10 @@ def learn(
     game: Game,
     solver: Solver,
     *,
+    policy: Any,
     steps: int,
+    sampling: Expectation,
+    seed: int,
     record: Record | None,
     tolerance: float | None,
     start: Any,
@@ -33,9 +37,10 @@ def learn(
     """Run ``solver`` on ``game``; see :func:`stackelberg.solve`."""
     check_pairing(game, solver)
     _check_budget(steps, record, tolerance)
-    field, look = Field(natural_field(game)), diagnostics(game)
+    _check_sampling(sampling, seed)
+    field, look = Field(natural_field(game), sampling, np.random.default_rng(seed)), diagnostics(game)
     recorder = Recorder(record, look, field, tolerance)
-    point = starting_point(game, solver, field.pull, start)
+    point = starting_point(game, solver, policy, field.pull, start)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"), _bar(steps, progress) as tick:
         point, status, t = _run(solver, field, point, recorder, steps, tick)
         average = None
@@ -61,7 +66,7 @@ def _run(
     for t in range(steps):
         if recorder.see(t, point, last=False):
             return point, Status.REACHED, t
-        direction, state = solver.direction(t, point, field, state)
+        direction, state = solver.direction(t, point, field.at_scale(solver.scale(t)), state)
         moved = point.step(solver.rates(t, len(point.tables)), direction)
         if not moved.finite:
             return point, Status.DIVERGED, t
@@ -102,6 +107,13 @@ def _check_budget(steps: Any, record: Record | None, tolerance: float | None) ->
         raise ValueError(f"tolerance must be a number, zero or more, not {shown(tolerance)}. Pass for example 1e-9.")
     if tolerance is not None and (record is None or not record.gap):
         raise ValueError("A tolerance is held against the recorded gap, but no gap is recorded. Use sb.Record().")
+
+
+def _check_sampling(sampling: Any, seed: Any) -> None:
+    if not isinstance(sampling, Expectation):
+        raise TypeError(f"sampling must be Enumerate() or Sample(n), not {shown(sampling)}. Pass sb.Sample(100).")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed must be a whole number, zero or more, not {shown(seed)}. Pass for example 0.")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from stackelberg.geometry import Geometry, Simplex
 from stackelberg.point import Point
 from stackelberg.policy import Tabular
 from stackelberg.solvers.base import Solver, TwoPlayerSolver
-from stackelberg.validation import Array, check_distribution, check_shape
+from stackelberg.validation import Array, check_distribution, check_shape, shown
 
 
 def check_pairing(game: Game, solver: Solver) -> None:
@@ -31,12 +31,17 @@ def check_pairing(game: Game, solver: Solver) -> None:
             f"{name} drops the KL part, and this game has tau = {game.tau.max():g}. "  # type: ignore[attr-defined]
             "Set tau = 0, or use EGPO or another solver that keeps it."
         )
-    if isinstance(solver, TwoPlayerSolver) and solver.kappa != 1 and not isinstance(game, StackelbergGame):
-        raise ValueError(f"kappa = {solver.kappa:g} weighs a Follower, and a {kind} has none. Leave kappa at 1.")
+    if isinstance(solver, TwoPlayerSolver) and not isinstance(game, StackelbergGame):
+        if solver.kappa != 1:
+            raise ValueError(f"kappa = {shown(solver.kappa)} weighs a Follower, and a {kind} has none. Leave it at 1.")
+        if getattr(solver, "alternating", False):
+            raise ValueError(f"Players of a Stackelberg game alternate, and a {kind} has one policy. Leave it out.")
 
 
-def starting_point(game: Game, solver: Solver, pull: Pull, start: Any) -> Point:
+def starting_point(game: Game, solver: Solver, policy: Any, pull: Pull, start: Any) -> Point:
     """Everybody at the reference, or at ``start``: a policy, or (leader, follower) with None for the reference."""
+    if policy is not None:
+        raise TypeError(f"policy must be None, for fresh tables, not {shown(policy)}.")
     if not all(np.isfinite(reference).all() for reference in pull.references.parts):
         raise ValueError(
             "A reference has zeros, but learning needs log-ratios to it. Leave those actions out of P or solve exactly."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stackelberg.policy import Tabular
+from stackelberg.validation import Array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,6 +87,11 @@ class Point:
     def finite(self) -> bool:
         """Whether every player's policy is a distribution still."""
         return all(table.finite for table in self.tables)
+
+    def direction(self, natural: Joint, weights: tuple[Array | None, ...]) -> Joint:
+        """The gradient of each player's payoff in this geometry, from its natural field and its rows' weights."""
+        rows = zip(self.tables, natural.parts, weights, strict=True)
+        return Joint(tuple(self.geometry.direction(*row) for row in rows))
 
     def step(self, rates: Joint, direction: Joint) -> Point:
         """The point that ``rates · direction`` leads to in this geometry; every player its own rate."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from stackelberg.exact import exact
+from stackelberg.expectation import Enumerate, Expectation
 from stackelberg.game import Answer, Game
 from stackelberg.learn import learn
 from stackelberg.record import Record
@@ -12,13 +13,17 @@ from stackelberg.solvers.base import Solver
 
 STEPS = 1000
 EVERY_TENTH = Record()
+EVERYTHING = Enumerate()
 
 
 def solve(
     game: Game[Answer],
     solver: Solver | None = None,
+    policy: Any = None,
     *,
     steps: int | None = None,
+    sampling: Expectation = EVERYTHING,
+    seed: int = 0,
     record: Record | None = EVERY_TENTH,
     tolerance: float | None = None,
     start: Any = None,
@@ -40,7 +45,10 @@ def solve(
     Args:
         game: the game; all its contexts are solved at once.
         solver: a learning rule such as ``MirrorDescent(learning_rate=0.1)``; None solves exactly.
+        policy: what learns; None for fresh tables at the references.
         steps: the budget, 1000 by default.
+        sampling: how the field is read: ``Enumerate()``, exactly, or ``Sample(n)``, from n draws a context.
+        seed: of every random draw in the run.
         record: what to keep on the way; None keeps nothing, neither trajectory nor average.
         tolerance: stop at a record whose gap is at most this in every context.
         start: the first policy, (leader, follower) in a Stackelberg game; the references by default.
@@ -68,10 +76,23 @@ def solve(
     """
     if solver is not None:
         budget = STEPS if steps is None else steps
-        learned = learn(game, solver, steps=budget, record=record, tolerance=tolerance, start=start, progress=progress)
+        learned = learn(
+            game,
+            solver,
+            policy=policy,
+            steps=budget,
+            sampling=sampling,
+            seed=seed,
+            record=record,
+            tolerance=tolerance,
+            start=start,
+            progress=progress,
+        )
         return cast(Answer, learned)
-    if steps is not None or tolerance is not None or start is not None or record is not EVERY_TENTH or progress:
+    unread = policy is not None or steps is not None or tolerance is not None or start is not None or progress
+    if unread or record is not EVERY_TENTH or sampling is not EVERYTHING or seed != 0:
         raise ValueError(
-            "steps, record, tolerance, start and progress are for a solver; none was given. Pass sb.MirrorDescent()."
+            "policy, steps, sampling, seed, record, tolerance, start and progress are for a solver; none was given. "
+            "Pass sb.MirrorDescent()."
         )
     return cast(Answer, exact(game))

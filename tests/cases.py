@@ -55,6 +55,7 @@ class Learner:
     stays: bool = True
 
 
+TAU = 0.4
 ALL, TWO, NASH = ("stackelberg", "nash", "reward"), ("stackelberg",), ("nash",)
 LEARNERS = [
     Learner("mirror", sb.MirrorDescent(learning_rate=0.5), ALL),
@@ -67,18 +68,26 @@ LEARNERS = [
     Learner("optimistic", sb.Optimistic(learning_rate=0.3), ALL),
     Learner("optimistic in softmax", sb.Optimistic(0.5, geometry=sb.Softmax()), NASH),
     Learner("mirror prox", sb.MirrorProx(learning_rate=1.0), ALL),
+    Learner("optimistic on the simplex", sb.Optimistic(0.02, geometry=sb.Simplex()), NASH),
     Learner("gda", sb.StackelbergGDA(learning_rate=0.02), TWO),
     Learner("gda in softmax", sb.StackelbergGDA(1.0, geometry=sb.Softmax()), TWO),
+    Learner("gda in turn", sb.StackelbergGDA(0.02, alternating=True), TWO),
+    Learner("mirror in turn", sb.MirrorDescent(0.2, 4, alternating=True), TWO),
+    Learner("self-play gradient", sb.GDA(2.0), (*NASH, "reward")),
+    Learner("rloo", sb.RLOO(2.0), ("reward",)),
+    Learner("nash-md-pg without a mixture", sb.NashMDPG(1.0, mixture=0.0), NASH),
+    Learner("nash-md-pg", sb.NashMDPG(1.0), NASH, converges=False, stays=False),
     Learner("online ipo", sb.OnlineIPO(learning_rate=0.5), NASH),
-    Learner("nash-md", sb.NashMD(learning_rate=lambda t: 2 / (TAU * (t + 2))), NASH, stays=False),
+    Learner("nash-md", sb.NashMD(sb.InverseTime(2 / TAU, 2)), NASH, stays=False),
     Learner("egpo", sb.EGPO(learning_rate=0.5), NASH),
     Learner("magnetic", sb.MagneticMirrorDescent(learning_rate=0.5), NASH),
     Learner("nash mirror prox", sb.NashMirrorProx(learning_rate=0.5), NASH),
     Learner("optimistic mwu", sb.OptimisticMWU(learning_rate=2.0), NASH, regularised=False),
+    Learner("mpo", sb.MPO(learning_rate=1.0, every=40), NASH, regularised=False),
+    Learner("comal", sb.COMAL(learning_rate=2.0, every=40), NASH, regularised=False),
     Learner("self-play", sb.SelfPlay(learning_rate=0.5), NASH, regularised=False, converges=False),
 ]
 GAMES = [concept for concept in CONCEPTS if concept.condorcet_consistent]
-TAU = 0.4
 TAUS = [1e-6, 1e-4, 1e-2, 0.1, 1.0, 30.0, 1e3]
 
 

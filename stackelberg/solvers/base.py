@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -15,45 +15,60 @@ from stackelberg.geometry import Geometry, Natural
 from stackelberg.point import Joint, Point
 from stackelberg.validation import shown
 
-Schedule = Callable[[int], float]
+Scheduled = float | Callable[[int], float]
+"""A number, or one for each step: see :mod:`stackelberg.schedules`."""
 
 
 @dataclass(frozen=True)
 class Solver(ABC):
     """A learning rule. It never sees the game: it gets a point, the field to call there or elsewhere, its state.
 
+    Args:
+        learning_rate: η, a number or a schedule.
+        tau_scale: what the game's τ is multiplied with at each step, a number or a schedule: 1 at the end of an
+            annealing. Gaps are always those of the game itself.
+
     Attributes:
         games: the games it is for.
         keeps_regulariser: False where its rule drops the KL part, so that it is for τ = 0 only.
     """
 
-    learning_rate: float | Schedule = 0.1
+    learning_rate: Scheduled = 0.1
+    tau_scale: Scheduled = field(default=1.0, kw_only=True)
 
     games: ClassVar[tuple[type[Game], ...]] = (StackelbergGame, NashGame, RewardGame)
     keeps_regulariser: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not callable(self.learning_rate):
-            _check_positive(self.learning_rate, "learning_rate")
-
-    @property
-    def rate_factors(self) -> tuple[float, float]:
-        """The learning rate of each mover in turn, in units of η: (1, κ)."""
-        return 1.0, 1.0
+        for name in ("learning_rate", "tau_scale"):
+            if not callable(getattr(self, name)):
+                positive(getattr(self, name), name)
 
     @property
     def moves_in(self) -> Geometry:
-        """The geometry it needs."""
+        """The geometry it needs of a table."""
         return Natural()
+
+    @property
+    def moves_networks_in(self) -> Geometry:
+        """The geometry it needs of a network, where ``Softmax()`` means gradient steps in the parameters."""
+        return self.moves_in
+
+    def factors(self, t: int) -> tuple[float, float]:
+        """The learning rate of each mover in turn at step t, in units of η_t: (1, κ)."""
+        return 1.0, 1.0
 
     def rates(self, t: int, players: int) -> Joint:
         """η_t for who moves first, κ η_t for the Follower."""
-        rate = self.learning_rate(t) if callable(self.learning_rate) else self.learning_rate
-        _check_positive(rate, f"learning_rate({t})")
-        return Joint(tuple(rate * factor for factor in self.rate_factors[:players]))
+        rate = at_step(self.learning_rate, t, "learning_rate")
+        return Joint(tuple(rate * factor for factor in self.factors(t)[:players]))
+
+    def scale(self, t: int) -> float:
+        """What τ is multiplied with at step t."""
+        return at_step(self.tau_scale, t, "tau_scale")
 
     def init(self, point: Point) -> Any:
-        """The state before the first step; None where there is none."""
+        """The state before the first step: None where there is none, else a Joint or a tuple of Joints and numbers."""
         return None
 
     @abstractmethod
@@ -63,20 +78,47 @@ class Solver(ABC):
 
 @dataclass(frozen=True)
 class TwoPlayerSolver(Solver):
-    """A rule that also serves two players who learn at different rates, κ = η_F/η_L."""
+    """A rule that also serves two players who learn at different rates, κ = η_F/η_L, a number or a schedule."""
 
-    kappa: float = 1.0
+    kappa: Scheduled = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_positive(self.kappa, "kappa")
+        if not callable(self.kappa):
+            positive(self.kappa, "kappa")
 
-    @property
-    def rate_factors(self) -> tuple[float, float]:
+    def factors(self, t: int) -> tuple[float, float]:
         """(1, κ)."""
-        return 1.0, float(self.kappa)
+        return 1.0, at_step(self.kappa, t, "kappa")
 
 
-def _check_positive(value: Any, name: str) -> None:
+@dataclass(frozen=True)
+class FollowsField(TwoPlayerSolver):
+    """The plain rule: everybody moves along g + r in the solver's geometry.
+
+    Args:
+        alternating: the Follower moves first in each step, and the Leader answers the moved Follower; by default
+            both move at once.
+    """
+
+    alternating: bool = field(default=False, kw_only=True)
+
+    def direction(self, t: int, point: Point, field: Field, state: Any) -> tuple[Joint, Any]:
+        """``g + r``; the Leader's part after the Follower's move where they alternate."""
+        here = field(point).total
+        if not self.alternating:
+            return here, state
+        replied = point.step(self.rates(t, len(here)), Joint((0 * here[0], here[1])))
+        return Joint((field(replied).total[0], here[1])), state
+
+
+def at_step(value: Scheduled, t: int, name: str) -> float:
+    """The number that holds at step t, checked to be positive."""
+    return positive(value(t), f"{name}({t})") if callable(value) else float(value)
+
+
+def positive(value: Any, name: str) -> float:
+    """``value`` as a float, refused unless it is a positive number."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
         raise ValueError(f"{name} must be a positive number, not {shown(value)}. Pass for example 0.1.")
+    return float(value)

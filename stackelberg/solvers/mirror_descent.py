@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from stackelberg.field import Field
-from stackelberg.point import Joint, Point
-from stackelberg.solvers.base import TwoPlayerSolver
+from stackelberg.solvers.base import FollowsField
 
 
 @dataclass(frozen=True)
-class MirrorDescent(TwoPlayerSolver):
+class MirrorDescent(FollowsField):
     """Simultaneous mirror descent, the natural gradient: ``θ⁺ = θ + η (g + r)``.
 
     Stackelberg game: ``ω⁺ ∝ ω^{1−ητ_F} ω_ref^{ητ_F} exp(−η p)``, ``π⁺ ∝ π^{1−η'τ_L} π_ref^{η'τ_L} exp(η' V̂)``.
@@ -24,6 +21,7 @@ class MirrorDescent(TwoPlayerSolver):
     Args:
         learning_rate: η of who moves first, a number or a schedule t ↦ η.
         kappa: η_F/η_L.
+        alternating: see :class:`~stackelberg.solvers.base.FollowsField`.
 
     Example:
         >>> import stackelberg as sb
@@ -33,7 +31,3 @@ class MirrorDescent(TwoPlayerSolver):
         >>> sb.solve(game).leader.round(6)
         array([0.740894, 0.187473, 0.071633])
     """
-
-    def direction(self, t: int, point: Point, field: Field, state: Any) -> tuple[Joint, Any]:
-        """``g + r``."""
-        return field(point).total, state

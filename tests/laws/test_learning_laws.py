@@ -131,7 +131,7 @@ def test_a_run_repeats_itself_and_goes_on_from_where_it_was(learner, concept):
     run, again = (sb.solve(game, learner.solver, steps=9, record=None) for _ in range(2))
     for first, second in zip(policies(run), policies(again), strict=True):
         np.testing.assert_array_equal(first, second)
-    if "optimistic" in learner.name or "nash-md" in learner.name:
+    if any(word in learner.name for word in ("optimistic", "nash-md", "mpo", "comal")):
         return  # these carry a state or a clock, which a start has not
     half = sb.solve(game, learner.solver, steps=4, record=None)
     rest = sb.solve(game, learner.solver, steps=5, start=start_at(half), record=None)

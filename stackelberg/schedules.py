@@ -1,0 +1,144 @@
+"""Schedules: numbers that change with the step. A solver takes one wherever it takes a number.
+
+Any function ``t ↦ number`` serves; these are frozen values, so that a run that uses them can be saved and resumed.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from stackelberg.validation import shown
+
+
+@dataclass(frozen=True)
+class Schedule(ABC):
+    """A number for each step t = 0, 1, 2 and on."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            numbers = value if isinstance(value, tuple) else (value,)
+            if not all(isinstance(each, (int, float)) and math.isfinite(each) for each in numbers):
+                raise ValueError(f"{name} of {type(self).__name__} must be finite numbers, not {shown(value)}.")
+
+    @abstractmethod
+    def __call__(self, t: int) -> float:
+        """The number at step t."""
+
+
+@dataclass(frozen=True)
+class InverseTime(Schedule):
+    """``scale / (t + offset)``: the decay of stochastic approximation.
+
+    Nash-MD's bound is proved for ``InverseTime(2 / tau, 2)`` (Munos et al. 2023).
+
+    Example:
+        >>> [InverseTime(1.0, 2)(t) for t in (0, 2)]
+        [0.5, 0.25]
+    """
+
+    scale: float
+    offset: float = 1.0
+
+    def __call__(self, t: int) -> float:
+        """``scale / (t + offset)``."""
+        return self.scale / (t + self.offset)
+
+
+@dataclass(frozen=True)
+class PowerDecay(Schedule):
+    """``initial · (1 + t)^−power``; power ½ is the usual choice for averages.
+
+    Example:
+        >>> PowerDecay(1.0, 0.5)(3)
+        0.5
+    """
+
+    initial: float
+    power: float = 0.5
+
+    def __call__(self, t: int) -> float:
+        """``initial · (1 + t)^−power``."""
+        return float(self.initial * (1 + t) ** -self.power)
+
+
+@dataclass(frozen=True)
+class Geometric(Schedule):
+    """``max(initial · factor^t, final)``: τ is annealed by it.
+
+    Example:
+        >>> [Geometric(1.0, 0.5, final=0.2)(t) for t in (0, 1, 5)]
+        [1.0, 0.5, 0.2]
+    """
+
+    initial: float
+    factor: float
+    final: float = 0.0
+
+    def __call__(self, t: int) -> float:
+        """``max(initial · factor^t, final)``."""
+        return float(max(self.initial * self.factor**t, self.final))
+
+
+@dataclass(frozen=True)
+class Linear(Schedule):
+    """From ``initial`` at step 0 to ``final`` at step ``steps`` along a line, and then constant.
+
+    Example:
+        >>> [Linear(1.0, 0.0, steps=4)(t) for t in (0, 1, 9)]
+        [1.0, 0.75, 0.0]
+    """
+
+    initial: float
+    final: float
+    steps: int
+
+    def __call__(self, t: int) -> float:
+        """The point on the line."""
+        done = min(t / self.steps, 1.0)
+        return self.initial + (self.final - self.initial) * done
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """From ``initial`` to ``final`` along half a cosine of ``steps`` steps, and then constant.
+
+    Example:
+        >>> [round(Cosine(1.0, 0.0, steps=4)(t), 3) for t in (0, 1, 2, 9)]
+        [1.0, 0.854, 0.5, 0.0]
+    """
+
+    initial: float
+    final: float
+    steps: int
+
+    def __call__(self, t: int) -> float:
+        """The point on the curve."""
+        done = min(t / self.steps, 1.0)
+        return self.final + (self.initial - self.final) * (1 + math.cos(math.pi * done)) / 2
+
+
+@dataclass(frozen=True)
+class Piecewise(Schedule):
+    """``values[i]`` between the i-th and the next boundary: one more value than boundaries.
+
+    Example:
+        >>> [Piecewise((10, 20), (1.0, 0.5, 0.1))(t) for t in (0, 10, 25)]
+        [1.0, 0.5, 0.1]
+    """
+
+    boundaries: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.values) != len(self.boundaries) + 1 or list(self.boundaries) != sorted(self.boundaries):
+            raise ValueError(
+                f"Piecewise needs rising boundaries and one more value than them, not {self.boundaries} with "
+                f"{self.values}. Pass for example Piecewise((100,), (0.1, 0.01))."
+            )
+
+    def __call__(self, t: int) -> float:
+        """The value of the piece that t is in."""
+        return self.values[sum(t >= boundary for boundary in self.boundaries)]
