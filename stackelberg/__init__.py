@@ -26,6 +26,7 @@ from stackelberg.geometry import Natural, Simplex, Softmax
 from stackelberg.gradient import Constant, LeaveOneOut, NoBaseline, RaoBlackwell, RewardToGo, SequenceLevel
 from stackelberg.io import read_preferences
 from stackelberg.preference import PreferenceMatrix
+from stackelberg.published import PublishedStackelbergGame
 from stackelberg.record import Record, Trajectory
 from stackelberg.refinement import chain, distinct_coverage, independent_coverage
 from stackelberg.schedules import Cosine, Geometric, InverseTime, Linear, Piecewise, PowerDecay, Schedule
@@ -88,6 +89,7 @@ __all__ = [
     "Piecewise",
     "PowerDecay",
     "PreferenceMatrix",
+    "PublishedStackelbergGame",
     "RLOO",
     "RaoBlackwell",
     "Record",

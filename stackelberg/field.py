@@ -99,6 +99,9 @@ def _pull(table: Tabular, reference: Array, tau: Array) -> Array:
 class StackelbergPull(Pull):
     """Leader ``V̂(y; ω) = Σ ω p + τ_F KL(ω‖ω_ref)``, Follower ``−p(y≻y')`` in a row of weight π(y)."""
 
+    leader_pays_kl = True
+    """Whether the Leader's payoff counts what the reply costs the Follower in KL."""
+
     def __init__(self, game: StackelbergGame) -> None:
         contexts, n = game.shape
         self.costs = -game.preference.stacked
@@ -114,13 +117,15 @@ class StackelbergPull(Pull):
         """V̂ is what the Follower pays in all, its cost and its KL: the sum is made once for both players."""
         pulls = self._pulls(tables)
         reply = self.costs + pulls[1]
-        payoff = -tables[1].expect(reply)
+        payoff = -tables[1].expect(reply if self.leader_pays_kl else self.costs)
         natural = Joint((payoff, self.costs)), Joint(tuple(pulls)), Joint((payoff + pulls[0], reply))
         return Forces(natural, self.tau)
 
     def cells(self, tables: tuple[Tabular, ...], opponents: tuple[Tabular, ...]) -> Cells:
         """``p + τ_F ℓ_F`` for the Leader, −p for the Follower."""
-        cost = self.costs + _pull(opponents[1], self.references[1], self.tau[1])
+        cost = self.costs
+        if self.leader_pays_kl:
+            cost = cost + _pull(opponents[1], self.references[1], self.tau[1])
         return Cells(opponents[1].probabilities, -cost, self.costs)
 
 
