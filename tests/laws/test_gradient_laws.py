@@ -404,38 +404,55 @@ def test_taus_may_differ_from_row_to_row():
 # --- the fixed points -----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Rest:
+    """The closed form of a game over sequences, in free token logits, and its enumeration."""
+
+    follower_kl: bool
+
+    def parts(self, earns, baseline, kl):
+        """Logits and surrogates at ω* and the Leader of f (``earns=True``) or of the published variant."""
+        world = World()
+        language, p = world.policy.language, world.preference()[:1]
+        with torch.no_grad():
+            before = tuple(each[:1] for each in world.conditionals(world.policy.start(2)))
+        references = [language.token_log_probs(each).sum(-1) for each in before]
+        unnormalised = references[1] - p / TAU_FOLLOWER
+        follower = unnormalised.log_softmax(-1)
+        earned = -TAU_FOLLOWER * unnormalised.logsumexp(-1) if earns else (follower.exp() * p).sum(-1)
+        leader = (references[0] + earned / TAU_LEADER).log_softmax(-1)
+        logits = [torch.tensor(language.conditionals(each.numpy()), requires_grad=True) for each in (leader, follower)]
+        draws = tuple(index.ravel() for index in np.indices(p.shape))
+        now, chance = tuple(each.log_softmax(-1) for each in logits), (leader[..., None] + follower).exp().ravel()
+        rows = rollouts(language, p[draws], now, before, draws, weights=chance)
+        game = StackelbergReturns(TAU_LEADER, TAU_FOLLOWER, follower_kl=self.follower_kl)
+        return logits, surrogates(rows, game, baseline=baseline, kl=kl)
+
+    def slopes(self, earns, kl):
+        logits, parts = self.parts(earns, Constant(0.5), kl)
+        return [gradient(part.value, [each]).norm() for part, each in zip(parts, logits, strict=True)]
+
+
 @pytest.mark.parametrize("kl", KLS, ids=name)
 @pytest.mark.parametrize("follower_kl", [True, False], ids=["f", "published"])
 def test_each_game_rests_at_its_own_closed_form(follower_kl, kl):
-    """The gradient in free token logits vanishes at (π*, ω*); the published variant has the same ω* and another π*."""
-    world = World()
-    language, p = world.policy.language, world.preference()[:1]
-    with torch.no_grad():
-        leader_before, follower_before = (each[:1] for each in world.conditionals(world.policy.start(2)))
-    before = [language.token_log_probs(each).sum(-1) for each in (leader_before, follower_before)]
-    unnormalised = before[1] - p / TAU_FOLLOWER
-    follower = unnormalised.log_softmax(-1)
-    paid = {True: -TAU_FOLLOWER * unnormalised.logsumexp(-1), False: (follower.exp() * p).sum(-1)}
+    """The published variant has the same ω* and another π*: there f's Leader still climbs, and the other way round."""
+    rest = Rest(follower_kl)
+    assert max(rest.slopes(follower_kl, kl)) < 1e-12
+    leader, follower = rest.slopes(not follower_kl, kl)
+    assert leader > 1e-3
+    assert follower < 1e-12
 
-    def slopes(earned):
-        leader = (before[0] + earned / TAU_LEADER).log_softmax(-1)
-        logits = [torch.tensor(language.conditionals(each.numpy()), requires_grad=True) for each in (leader, follower)]
-        draws = tuple(index.ravel() for index in np.indices(p.shape))
-        rows = rollouts(
-            language,
-            p[draws],
-            tuple(each.log_softmax(-1) for each in logits),
-            (leader_before, follower_before),
-            draws,
-            weights=(leader[..., None] + follower).exp().ravel(),
-        )
-        parts = surrogates(rows, StackelbergReturns(TAU_LEADER, TAU_FOLLOWER, follower_kl=follower_kl), kl=kl)
-        return [gradient(part.value, [each]).norm() for part, each in zip(parts, logits, strict=True)]
 
-    assert max(slopes(paid[follower_kl])) < 1e-12
-    other = slopes(paid[not follower_kl])
-    assert other[0] > 1e-3
-    assert other[1] < 1e-12
+def test_at_the_equilibrium_only_whole_log_ratios_have_no_variance():
+    """There ``p + τ_F ℓ_F − τ_L ℓ_L`` is the value of the game, and ``p + τ_F ℓ_F`` that of y, in every rollout."""
+    largest = {
+        name(kl): [part.token_weights.abs().max() for part in Rest(True).parts(True, LeaveOneOut(), kl)[1]]
+        for kl in KLS
+    }
+    assert largest["SequenceLevel"][0] < 1e-15
+    assert largest["RewardToGo"][0] > 1e-3
+    assert largest["RaoBlackwell"][0] > 1e-3
 
 
 # --- the sampled estimator: unbiased, by a test that would see one per cent ---------------------------
