@@ -9,8 +9,11 @@ reward), one ``solve`` whose answers carry their certificate.
 array([1., 0., 0.])
 """
 
+from typing import Any
+
 from stackelberg.errors import CertificateError, NoFiniteMaximiser
 from stackelberg.estimate import Estimate, Kind
+from stackelberg.evaluate import evaluate
 from stackelberg.evidence import Ballots, Counts, Unranked
 from stackelberg.expectation import Enumerate, OnPolicy, Sample, UniformActions
 from stackelberg.exploitability import (
@@ -21,6 +24,7 @@ from stackelberg.exploitability import (
     leader_payoffs,
     worst_case_win_rate,
 )
+from stackelberg.families import AnnotatorMixture
 from stackelberg.game import NashGame, RewardGame, StackelbergGame
 from stackelberg.geometry import Natural, Simplex, Softmax
 from stackelberg.gradient import Constant, LeaveOneOut, NoBaseline, RaoBlackwell, RewardToGo, SequenceLevel
@@ -54,6 +58,7 @@ from stackelberg.solvers import (
 )
 
 __all__ = [
+    "AnnotatorMixture",
     "Ballots",
     "COMAL",
     "CertificateError",
@@ -114,6 +119,7 @@ __all__ = [
     "distinct_coverage",
     "duality_gap",
     "entropy",
+    "evaluate",
     "exploitability",
     "follower_gap",
     "independent_coverage",
@@ -124,3 +130,18 @@ __all__ = [
     "solve",
     "worst_case_win_rate",
 ]
+
+NEURAL = ("Adam", "Neural", "NeuralModel", "Regression", "SGD", "SequencePolicy")
+"""Names that need torch: imported when first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in NEURAL:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from stackelberg import neural
+
+    return getattr(neural, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *NEURAL])

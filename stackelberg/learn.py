@@ -52,9 +52,10 @@ def learn(
             point.tables,
             field.natural(point),
             status=status,
-            report=_report(status, t, solver, field.pull.tau, tolerance),
+            report=_report(status, t, solver, field.pull.tau, tolerance) + _missed(point),
             trajectory=recorder.trajectory(game),
             average=average,
+            model=point.model,
         )
 
 
@@ -84,6 +85,13 @@ def _report(status: Status, t: int, solver: Solver, tau: Joint, tolerance: float
             return f"stopped at the tolerance {tolerance:g} after {t} steps"
         case _:
             return f"ran all {t} steps"
+
+
+def _missed(point: Point) -> str:
+    """How far a network is from the policy that the rule asked for."""
+    if point.residual is None:
+        return ""
+    return f"; the last regression missed its target by {np.max(point.residual):.1g} nats"
 
 
 def _likely_cause(rates: Joint, tau: Joint) -> str:

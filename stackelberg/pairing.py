@@ -41,7 +41,7 @@ def check_pairing(game: Game, solver: Solver) -> None:
 def starting_point(game: Game, solver: Solver, policy: Any, pull: Pull, start: Any) -> Point:
     """Everybody at the reference, or at ``start``: a policy, or (leader, follower) with None for the reference."""
     if policy is not None:
-        raise TypeError(f"policy must be None, for fresh tables, not {shown(policy)}.")
+        return _networks(game, solver, policy, start)
     if not all(np.isfinite(reference).all() for reference in pull.references.parts):
         raise ValueError(
             "A reference has zeros, but learning needs log-ratios to it. Leave those actions out of P or solve exactly."
@@ -56,6 +56,15 @@ def starting_point(game: Game, solver: Solver, policy: Any, pull: Pull, start: A
         for own, name, shape, at in rows
     )
     return Point(solver.moves_in, tuple(tables))
+
+
+def _networks(game: Game, solver: Solver, policy: Any, start: Any) -> Any:
+    """Where a policy with parameters stands."""
+    if isinstance(policy, type) or not hasattr(policy, "point"):
+        raise TypeError(f"policy must be a policy such as sb.Neural(), or None for tables, not {shown(policy)}.")
+    if start is not None:
+        raise ValueError("start is for tables. To go on with a trained network, pass it as the policy: solution.model.")
+    return policy.point(game, solver.moves_networks_in)
 
 
 def _given(policy: Any, name: str, shape: tuple[int, ...], geometry: Geometry) -> Tabular:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -68,10 +68,14 @@ class Point:
     Attributes:
         geometry: what a step is: see :mod:`stackelberg.geometry`.
         tables: one policy a player, the first mover's first.
+        model: None; networks have one.
+        residual: None; networks miss what they are regressed onto, by so much.
     """
 
     geometry: Geometry
     tables: tuple[Tabular, ...]
+    model: ClassVar[None] = None
+    residual: ClassVar[Array | None] = None
 
     @property
     def logits(self) -> Joint:

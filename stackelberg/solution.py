@@ -26,6 +26,7 @@ class Status(enum.Enum):
     RAN = "ran all its steps"
     REACHED = "stopped at the tolerance"
     DIVERGED = "diverged; the last finite policies are returned"
+    EVALUATED = "evaluated; no step was taken"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,6 +41,7 @@ class Solution:
         report: the status as a sentence with its numbers: steps, gap, and the likely cause of a divergence.
         trajectory: what was recorded on the way; None for an exact solution.
         average: the mean of all iterates as a solution with a gap of its own; None where none was kept.
+        model: the trained policy, where a network was trained; usable in other contexts and in another ``solve``.
     """
 
     game: Game
@@ -49,6 +51,7 @@ class Solution:
     report: str = Status.SOLVED.value
     trajectory: Trajectory | None = field(default=None, repr=False)
     average: Solution | None = field(default=None, repr=False)
+    model: Any = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The answer as plain lists, in the stable form that ``--json`` prints."""

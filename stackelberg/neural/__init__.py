@@ -1,5 +1,14 @@
 """Policies that are neural networks. This package needs torch, and is imported only when it is asked for."""
 
-from stackelberg.neural.sequence import SequencePolicy
+try:
+    import torch  # noqa: F401
+except ImportError as error:
+    raise ImportError('Neural policies need torch, which is absent. Run: pip install "stackelberg[torch]".') from error
 
-__all__ = ["SequencePolicy"]
+from stackelberg.neural.model import NeuralModel
+from stackelberg.neural.optimizer import SGD, Adam, Optimizer
+from stackelberg.neural.regression import Regression
+from stackelberg.neural.sequence import SequencePolicy
+from stackelberg.neural.spec import Neural
+
+__all__ = ["Adam", "Neural", "NeuralModel", "Optimizer", "Regression", "SGD", "SequencePolicy"]
