@@ -4,8 +4,19 @@ import numpy as np
 import pytest
 
 import stackelberg as sb
-from stackelberg.gradient import Batch, Completions, LeaveOneOut, PolicyReturns, RaoBlackwell, StackelbergReturns
+from stackelberg.field import Field, natural_field
+from stackelberg.gradient import (
+    Batch,
+    Completions,
+    LeaveOneOut,
+    NoBaseline,
+    PolicyReturns,
+    RaoBlackwell,
+    SequenceLevel,
+    StackelbergReturns,
+)
 from stackelberg.gradient import surrogates as made
+from stackelberg.point import Joint
 from stackelberg.simplex import softmax
 
 torch = pytest.importorskip("torch")
@@ -118,3 +129,100 @@ def compared(batch):
 def test_refusals_say_what_is_wrong(act, words):
     with pytest.raises(ValueError, match=words):
         act()
+
+
+# --- in solve -------------------------------------------------------------------------------------------
+
+GAMES = {
+    "stackelberg": lambda P, before: sb.StackelbergGame(P, tau_leader=0.3, tau_follower=0.2, **before),
+    "published": lambda P, before: sb.PublishedStackelbergGame(P, tau_leader=0.3, tau_follower=0.2, **before),
+    "nash": lambda P, before: sb.NashGame(P, 0.3, before["leader_reference"]),
+    "reward": lambda P, before: sb.RewardGame(P, 0.3, reference=before["leader_reference"]),
+}
+
+
+def standing(which, shared=False, geometry=None):
+    """A game of two contexts, and speakers who have moved away from its reference."""
+    policy = SequencePolicy(length=2, shared=shared, hidden=4)
+    P = 0.1 + 0.8 * sb.PreferenceMatrix.random(7, contexts=2, seed=1).probabilities
+    game = GAMES[which](P, policy.game_reference(contexts=2))
+    point = policy.point(game, geometry or sb.Softmax())
+    moved = Joint(tuple(np.random.default_rng(2).normal(size=len(v)) for v in point.model.parameters))
+    rates = Joint((0.3,) * len(point.tables))
+    return game, point.step(rates, Joint(moved.parts * len(point.tables)) if shared else moved)
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        sb.Sample(2000),
+        sb.Sample(2000, LeaveOneOut(), RaoBlackwell()),
+        sb.Sample(2000, NoBaseline(), SequenceLevel(), sb.UniformActions()),
+    ],
+    ids=["default", "leave-one-out Rao-Blackwell", "uniform behaviour"],
+)
+@pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
+@pytest.mark.parametrize("which", GAMES)
+def test_the_sampled_forces_are_the_enumerated_ones_in_the_mean(which, shared, sampling):
+    game, point = standing(which, shared)
+    exact = Field(natural_field(game))(point)
+    field, rng = Field(natural_field(game), sampling, np.random.default_rng(5)), np.random.default_rng(6)
+    looks = [field(point) for _ in range(40)]
+    for part in ("payoff", "regulariser", "total"):
+        for player in range(len(point.tables)):
+            truth = getattr(exact, part)[player]
+            for along in (truth / np.linalg.norm(truth), rng.normal(size=truth.shape)):
+                found = np.array([getattr(look, part)[player] @ along for look in looks])
+                error = found.std(ddof=1) / np.sqrt(len(found))
+                assert abs(found.mean() - truth @ along) < 4.5 * error + 1e-12
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
+def test_solve_trains_a_sequence_policy_from_samples(shared):
+    policy = SequencePolicy(length=2, shared=shared)
+    game = sb.StackelbergGame(sb.PreferenceMatrix.random(7, seed=0), tau=0.2, **policy.game_reference())
+    solver = sb.StackelbergGDA(learning_rate=0.3, geometry=sb.Softmax())
+    sampling = sb.Sample(128, baseline=LeaveOneOut(), kl=RaoBlackwell())
+    first, again, other = (sb.solve(game, solver, policy, steps=60, sampling=sampling, seed=seed) for seed in (1, 1, 2))
+    exact = sb.solve(game, solver, policy, steps=60)
+    assert exact.gap < 0.5 * exact.trajectory.gap[0]
+    assert abs(first.gap - exact.gap) < 0.25 * (exact.trajectory.gap[0] - exact.gap)  # the way down is the same
+    np.testing.assert_array_equal(first.leader, again.leader)
+    assert not np.array_equal(first.leader, other.leader)
+    np.testing.assert_allclose(first.model.leader([1.0]), first.leader)
+
+
+def test_shared_speakers_move_by_the_sum_of_both_directions():
+    _, point = standing("stackelberg", shared=True)
+    (before,) = point.model.parameters
+    up, down = np.random.default_rng(0).normal(size=(2, len(before)))
+    (after,) = point.step(Joint((0.1, 0.5)), Joint((up, down))).model.parameters
+    np.testing.assert_allclose(after, before + 0.1 * up + 0.5 * down)
+
+
+def test_policy_space_rules_are_followed_by_regression():
+    policy = SequencePolicy(length=2)
+    game = sb.StackelbergGame(sb.PreferenceMatrix.random(7, seed=0), tau=0.2, **policy.game_reference())
+    solver = sb.MirrorDescent(learning_rate=0.5)
+    table, speaker = (sb.solve(game, solver, each, steps=5) for each in (None, policy))
+    np.testing.assert_allclose(speaker.leader, table.leader, atol=1e-7)
+    np.testing.assert_allclose(speaker.follower, table.follower, atol=1e-7)
+
+
+def test_a_model_survives_its_file(tmp_path):
+    _, point = standing("stackelberg")
+    point.model.save(tmp_path / "model.npz")
+    read = type(point.model).load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(read.follower(np.eye(2)), point.model.follower(np.eye(2)))
+    np.testing.assert_allclose(read.leader(np.eye(2)), point.tables[0].probabilities, atol=1e-12)
+    np.savez(tmp_path / "other.npz", nothing=1)
+    with pytest.raises(ValueError, match="no model over sequences"):
+        type(point.model).load(tmp_path / "other.npz")
+
+
+def test_a_game_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="speaks 15 sequences, and the game has 3"):
+        sb.solve(sb.NashGame(sb.PreferenceMatrix.cycle(3)), sb.GDA(), SequencePolicy(), steps=1)
+    game = sb.NashGame(sb.PreferenceMatrix.random(7), 0.1, np.eye(7)[0])
+    with pytest.raises(ValueError, match="has zeros"):
+        SequencePolicy(length=2).point(game, sb.Softmax())

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from stackelberg.game import Game, StackelbergGame
+from stackelberg.geometry import Geometry
 from stackelberg.gradient import Batch, Completions, position_kl
 from stackelberg.neural.language import Language
+from stackelberg.neural.optimizer import SGD, Optimizer, check_optimizer
+from stackelberg.neural.regression import Regression
 from stackelberg.neural.speaker import FOLLOWER, LEADER, Speaker
 from stackelberg.validation import Array, as_floats, shown
+
+if TYPE_CHECKING:
+    from stackelberg.neural.sequence_model import SequenceModel
+    from stackelberg.neural.sequence_point import SequencePoint
 
 Index = NDArray[np.intp]
 
@@ -34,19 +42,28 @@ class SequencePolicy:
         shared: one network for both roles in place of one each.
         hidden: width of the network's state.
         seed: of the first weights.
+        optimizer: how gradients become steps, ``sb.SGD()`` (the default) or ``sb.Adam()``.
+        regression: how rules of policy space are followed, ``sb.Regression()`` by default.
+        dtype: of the networks, "float64" or "float32".
+        device: where the networks compute, such as "cuda".
 
     Raises:
         ValueError: if the language has more than 2,000 sequences, or a size is not a positive whole number.
 
     Example:
         >>> import stackelberg as sb
-        >>> policy = SequencePolicy(vocabulary=2, length=2)
+        >>> from stackelberg.gradient import LeaveOneOut, RewardToGo
+        >>> policy = sb.SequencePolicy(vocabulary=2, length=2)
         >>> policy.language.labels
         ('.', 'a.', 'aa')
         >>> P = sb.PreferenceMatrix.condorcet([0.5, 0.3, 0.2])
         >>> game = sb.StackelbergGame(P, tau=0.1, **policy.game_reference())
         >>> game.leader_reference.shape, game.follower_reference.shape
         ((1, 3), (1, 3, 3))
+        >>> solver = sb.StackelbergGDA(learning_rate=0.3, geometry=sb.Softmax())
+        >>> sampling = sb.Sample(256, baseline=LeaveOneOut(), kl=RewardToGo())
+        >>> bool(sb.solve(game, solver, policy, steps=200, sampling=sampling).gap < 0.01)
+        True
     """
 
     vocabulary: int = 3
@@ -54,10 +71,17 @@ class SequencePolicy:
     shared: bool = False
     hidden: int = 8
     seed: int = 0
+    optimizer: Optimizer | None = None
+    regression: Regression | None = None
+    dtype: str = "float64"
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if isinstance(self.hidden, bool) or not isinstance(self.hidden, int) or self.hidden < 1:
             raise ValueError(f"hidden must be a positive whole number, not {shown(self.hidden)}. Pass for example 8.")
+        if self.dtype not in ("float32", "float64"):
+            raise ValueError(f'dtype must be "float32" or "float64", not {shown(self.dtype)}.')
+        check_optimizer(self.optimizer)
         len(self.language)
 
     @cached_property
@@ -77,6 +101,34 @@ class SequencePolicy:
         """Fresh parameters, one flat vector a network; the same for the same seed."""
         generator = torch.Generator().manual_seed(self.seed)
         return tuple(self.speaker(features).fresh(generator) for _ in range(1 if self.shared else players))
+
+    @property
+    def steps_by(self) -> Optimizer:
+        """The optimizer of gradient rules."""
+        return SGD() if self.optimizer is None else self.optimizer
+
+    @property
+    def regresses_by(self) -> Regression:
+        """The regression of rules in policy space."""
+        return Regression() if self.regression is None else self.regression
+
+    def model(self, game: Game) -> SequenceModel:
+        """Fresh speakers for the game's contexts."""
+        from stackelberg.neural.sequence_model import SequenceModel
+
+        players, features = (2 if isinstance(game, StackelbergGame) else 1), game.features.shape[1]
+        if len(self.language) != game.preference.n:
+            raise ValueError(
+                f"The policy speaks {len(self.language)} sequences, and the game has {game.preference.n} actions. "
+                "Make P over policy.language.labels."
+            )
+        parameters = tuple(each.numpy().astype(self.dtype) for each in self.start(features, players))
+        memory = tuple(map(self.steps_by.init, parameters))
+        return SequenceModel(self, features, game.preference.n, players, parameters, memory)
+
+    def point(self, game: Game, geometry: Geometry) -> SequencePoint:
+        """Where a run on the game starts: at the fresh speakers, whatever the game's reference."""
+        return self.model(game).point(game, geometry)
 
     def conditionals(self, parameters: tuple[Tensor, ...], features: Tensor, role: int) -> Tensor:
         """Log-probabilities of the next token at every node, by role LEADER or FOLLOWER.
