@@ -29,7 +29,7 @@ SIZES = ("vocabulary", "length", "shared", "hidden", "seed")
 class SequenceModel(NeuralModel):
     """Speakers with their parameters; it never changes. Usable in any context of as many features.
 
-    What a :class:`NeuralModel` is for networks over actions, this is for speakers; they do not tilt a reference, so that
+    What a :class:`NeuralModel` is for networks over actions, this is for speakers. They do not tilt a reference:
     they are the same policies whatever the game.
     """
 
