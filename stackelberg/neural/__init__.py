@@ -8,6 +8,7 @@ except ImportError as error:
 from stackelberg.neural.model import NeuralModel
 from stackelberg.neural.optimizer import SGD, Adam, Optimizer
 from stackelberg.neural.regression import Regression
+from stackelberg.neural.sequence import SequencePolicy
 from stackelberg.neural.spec import Neural
 
-__all__ = ["Adam", "Neural", "NeuralModel", "Optimizer", "Regression", "SGD"]
+__all__ = ["Adam", "Neural", "NeuralModel", "Optimizer", "Regression", "SGD", "SequencePolicy"]
