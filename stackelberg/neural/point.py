@@ -86,6 +86,28 @@ class ParameterPoint:
         """Whether every player's policy is a distribution still."""
         return all(table.finite for table in self.tables)
 
+    def state(self) -> dict[str, Array]:
+        """Everything that a checkpoint must keep of the point, as arrays by name."""
+        kept = {f"{i}.parameters": vector for i, vector in enumerate(self.model.parameters)}
+        kept |= {f"{i}.memory.{j}": part for i, own in enumerate(self.model.memory) for j, part in enumerate(own)}
+        return kept if self.residual is None else kept | {"residual": self.residual}
+
+    def from_state(self, state: dict[str, Array]) -> ParameterPoint:
+        """The point of this kind, game and shape that had this :meth:`state`, to the last bit.
+
+        Raises:
+            ValueError: the state is another kind of point's.
+        """
+        own = self.state()
+        if {name: array.shape for name, array in own.items()} != {name: np.shape(each) for name, each in state.items()}:
+            raise ValueError(f"the point's arrays are {', '.join(state)}, not shaped as {', '.join(own)} are here.")
+        parameters = tuple(state[f"{i}.parameters"] for i in range(len(self.model.parameters)))
+        memory = tuple(
+            tuple(state[f"{i}.memory.{j}"] for j in range(len(each))) for i, each in enumerate(self.model.memory)
+        )
+        model = replace(self.model, parameters=parameters, memory=memory)
+        return replace_point(self, model, state.get("residual"))
+
     def direction(self, natural: Joint, weights: tuple[Array | None, ...]) -> Joint:
         """A natural field in this point's coordinates.
 
@@ -127,7 +149,7 @@ class ParameterPoint:
 
     def _regressed(self, rates: Joint, direction: Joint) -> ParameterPoint:
         rows = zip(self.tables, self.ground.references, rates.parts, direction.parts, strict=True)
-        targets = tuple(table.logits + rate * way - at for table, at, rate, way in rows)
+        targets = tuple(table.logits + rate * np.asarray(way) - at for table, at, rate, way in rows)
         parameters, residual = self.model.spec.regresses_by.fit(self.model, self.ground, targets)
         return replace_point(self, replace(self.model, parameters=parameters), residual)
 
