@@ -14,6 +14,7 @@ from stackelberg.diagnostics import Diagnostics, diagnostics
 from stackelberg.expectation import Expectation
 from stackelberg.field import Field, natural_field
 from stackelberg.game import Game
+from stackelberg.memory import settled
 from stackelberg.pairing import check_pairing, starting_point
 from stackelberg.point import Point
 from stackelberg.progress import showing
@@ -121,7 +122,7 @@ def _advance(run: Run, solver: Solver, field: Field, steps: int, watchers: Seque
         if not moved.finite:
             run.divergence = divergence.likely_cause(run, rates, here)
             return Status.DIVERGED
-        run.point, run.memory, run.step = moved, memory, run.step + 1
+        run.point, run.memory, run.step = moved, settled(memory), run.step + 1
     return Status.RAN
 
 
