@@ -399,7 +399,7 @@ def test_what_is_of_another_kind_is_refused_with_a_sentence(wrong, sentence):
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.ones(2))
-    with pytest.raises(ValueError, match="other.npz is"):
+    with pytest.raises(ValueError, match=r"other\.npz is"):
         sb.NeuralModel.load(tmp_path / "other.npz")
 
 
