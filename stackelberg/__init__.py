@@ -148,7 +148,7 @@ __all__ = [
     "worst_case_win_rate",
 ]
 
-NEURAL = ("Adam", "Neural", "NeuralModel", "Regression", "SGD", "SequencePolicy")
+NEURAL = ("Activation", "Adam", "Neural", "NeuralModel", "Regression", "SGD", "SequenceModel", "SequencePolicy")
 """Names that need torch: imported when first asked for."""
 
 

@@ -47,8 +47,11 @@ def stretch(point: Point, rates: Joint, field: Field) -> tuple[float, float] | N
     """The field's Lipschitz constant where a run stands, and the same with every player's part times its rate.
 
     ``‖v(a) − v(b)‖ / ‖a − b‖`` and ``‖η (v(a) − v(b))‖ / ‖a − b‖``, with b a thousandth of a step ahead of a, the
-    exact field v, and a and b in the geometry's own coordinates. None where the numbers are no longer finite.
+    exact field v, and a and b in the geometry's own coordinates. None where the numbers are no longer finite, and
+    for networks, whose steps an optimizer or a regression takes.
     """
+    if point.model is not None:
+        return None
     exact = Field(field.pull)
     with np.errstate(all="ignore"):
         direction = exact(point).total

@@ -198,7 +198,7 @@ def _known(name: str) -> Any:
     """The public dataclass or enumeration of this name, or None."""
     import stackelberg as sb
 
-    kind = getattr(sb, name) if name in sb.__all__ else INTERNAL.get(name)
+    kind = getattr(sb, name) if name in (*sb.__all__, *sb.NEURAL) else INTERNAL.get(name)
     fitting = isinstance(kind, type) and (dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum))
     return kind if fitting else None
 

@@ -48,8 +48,8 @@ def solve(
     Args:
         game: the game; all its contexts are solved at once.
         solver: a learning rule such as ``MirrorDescent(learning_rate=0.1)``; None solves exactly.
-        policy: what learns; None for fresh tables at the references, ``sb.Neural()`` for networks, or the ``model``
-            of a solution, to go on. The policy passed is never changed; what was trained is ``solution.model``.
+        policy: what learns: None or :class:`Tables` for fresh tables at the references, ``sb.Neural()`` for networks,
+            or the ``model`` of a solution, to go on. It is never changed; what was trained is ``solution.model``.
         steps: the budget, 1000 by default.
         sampling: how the field is read: ``Enumerate()``, exactly, or ``Sample(n)``, from n draws a context.
         seed: of every random draw in the run.

@@ -309,7 +309,7 @@ def test_a_model_samples_and_scores_its_actions():
 @BOTH
 @pytest.mark.parametrize("optimizer", [None, sb.Adam(0.8)], ids=["plain", "adam"])
 def test_a_model_comes_back_from_its_file(tmp_path, shared, optimizer):
-    policy = replace(SMALL, shared=shared, optimizer=optimizer, activation=torch.nn.functional.silu)
+    policy = replace(SMALL, shared=shared, optimizer=optimizer, activation=sb.Activation.SILU)
     model = sb.solve(GAME, sb.StackelbergGDA(0.05), policy, steps=5).model
     model.save(tmp_path / "model.npz")
     back = sb.NeuralModel.load(tmp_path / "model.npz")
@@ -318,6 +318,25 @@ def test_a_model_comes_back_from_its_file(tmp_path, shared, optimizer):
     one, other = (sb.solve(GAME, sb.StackelbergGDA(0.05), each, steps=3).model for each in (model, back))
     for own, theirs in zip(one.parameters, other.parameters, strict=True):
         np.testing.assert_array_equal(own, theirs)
+
+
+@pytest.mark.parametrize(
+    ("solver", "optimizer"),
+    [(sb.StackelbergGDA(0.05), sb.Adam()), (sb.MirrorDescent(0.5), None)],
+    ids=["adam", "mirror"],
+)
+def test_a_stopped_run_goes_on_to_the_same_end_and_its_solution_is_saved(tmp_path, solver, optimizer):
+    policy = replace(SMALL, optimizer=optimizer)
+    whole = sb.solve(GAME, solver, policy, steps=9)
+    sb.solve(GAME, solver, policy, steps=4, checkpoint=tmp_path / "run")
+    rest = sb.resume(tmp_path / "run", steps=9)
+    for own, theirs in zip(rest.model.parameters, whole.model.parameters, strict=True):
+        np.testing.assert_array_equal(own, theirs)
+    np.testing.assert_array_equal(rest.trajectory.gap, whole.trajectory.gap)
+    whole.save(tmp_path / "solution.npz")
+    again = sb.load(tmp_path / "solution.npz")
+    np.testing.assert_array_equal(again.model.leader(NEW), whole.model.leader(NEW))
+    assert again.report == whole.report
 
 
 # --- refusals ----------------------------------------------------------------------------------------
@@ -351,7 +370,7 @@ REFUSALS = {
     "epsilon must be positive": lambda: sb.Adam(epsilon=0),
     "iterations must be": lambda: sb.Regression(iterations=0),
     "tolerance must lie": lambda: sb.Regression(tolerance=-1),
-    "cannot be written": lambda: replace(SMALL, activation=torch.sin).model(CONDORCET).save("unwritten"),
+    "cannot be saved": lambda: replace(SMALL, activation=torch.sin).model(CONDORCET).save("unwritten.npz"),
 }
 
 
@@ -380,7 +399,7 @@ def test_what_is_of_another_kind_is_refused_with_a_sentence(wrong, sentence):
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.ones(2))
-    with pytest.raises(ValueError, match="holds no model"):
+    with pytest.raises(ValueError, match=r"other\.npz is"):
         sb.NeuralModel.load(tmp_path / "other.npz")
 
 

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from itertools import pairwise
 from math import prod
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 FIRST, FOLLOWER = 0, 1
 """The roles: who moves first (the Leader, or the only player), and who sees that answer."""
+
+
+class Activation(enum.Enum):
+    """What stands between two layers: a function of a tensor, with a name that files can hold.
+
+    Example:
+        >>> Activation.TANH(torch.zeros(2))
+        tensor([0., 0.])
+    """
+
+    TANH = "tanh"
+    RELU = "relu"
+    SIGMOID = "sigmoid"
+    GELU = "gelu"
+    SILU = "silu"
+
+    def __call__(self, signal: Tensor) -> Tensor:
+        """The activation of every entry."""
+        return getattr(functional, self.value)(signal)
 
 
 class Network(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from stackelberg.container import load_as, save_as
 from stackelberg.game import Game, StackelbergGame
 from stackelberg.geometry import Geometry, Natural, Simplex, Softmax
 from stackelberg.neural.mlp import FIRST, FOLLOWER, Network
@@ -24,6 +26,8 @@ from stackelberg.validation import Array, as_floats
 
 if TYPE_CHECKING:
     from stackelberg.neural.spec import Neural
+
+KIND, VERSION = "stackelberg model", 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,17 +176,24 @@ class NeuralModel:
         return parts[FIRST].logits[0] if observed is None else parts[FOLLOWER].logits[0, observed]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to one ``.npz`` file: arrays, and the specification as JSON. Nothing in it is code."""
-        from stackelberg.neural.files import save
+        """Write to one ``.npz`` file: arrays, and the rest as JSON. Nothing in it is code.
 
-        save(self, path)
+        Raises:
+            ValueError: the activation is a function of one's own, which cannot be written.
+        """
+        save_as(Path(path), KIND, VERSION, self)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> NeuralModel:
-        """Read what :meth:`save` wrote."""
-        from stackelberg.neural.files import load
+        """Read what :meth:`save` wrote, to the last bit.
 
-        return load(path)
+        Raises:
+            ValueError: the file is damaged, was changed, or is no model; the message says which.
+        """
+        model, _ = load_as(Path(path), KIND, VERSION)
+        if not isinstance(model, NeuralModel):
+            raise ValueError(f"{os.fspath(path)} holds a {type(model).__name__}, no model. Write it with model.save.")
+        return model
 
 
 def references_of(game: Game) -> tuple[Array, ...]:

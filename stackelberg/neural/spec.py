@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stackelberg.game import Game
 from stackelberg.geometry import Geometry
-from stackelberg.neural.mlp import flat
+from stackelberg.neural.mlp import Activation, flat
 from stackelberg.neural.model import NeuralModel, references_of
 from stackelberg.neural.optimizer import SGD, Optimizer, check_optimizer
 from stackelberg.neural.point import ParameterPoint
@@ -35,7 +35,7 @@ class Neural:
         shared: one network for Leader and Follower, told its role by an embedding, in place of one each. κ then
             weighs the Follower's direction in the one vector; with separate networks it multiplies her rate.
         embedding: width of the embeddings of observed action and role.
-        activation: ``torch.tanh``, or any function of a tensor. ``save`` knows tanh, relu, sigmoid, gelu and silu.
+        activation: ``sb.Activation.TANH``, another :class:`Activation`, or any function of a tensor (not saveable).
         seed: of the first weights.
         optimizer: how gradients become steps, ``sb.SGD()`` (the default) or ``sb.Adam()``.
         regression: how rules of policy space are followed, ``sb.Regression()`` by default.
@@ -54,7 +54,7 @@ class Neural:
     hidden: tuple[int, ...] = (64, 64)
     shared: bool = False
     embedding: int = 16
-    activation: Callable[[Tensor], Tensor] = torch.tanh
+    activation: Callable[[Tensor], Tensor] = Activation.TANH
     seed: int = 0
     optimizer: Optimizer | None = None
     regression: Regression | None = None
@@ -67,7 +67,7 @@ class Neural:
             if any(isinstance(width, bool) or not isinstance(width, int) or width < 1 for width in widths):
                 raise ValueError(f"{name} must hold positive whole numbers, not {shown(widths)}. Pass for example 16.")
         if not callable(self.activation):
-            raise TypeError(f"activation must be a function, not {shown(self.activation)}. Pass torch.tanh.")
+            raise TypeError(f"activation must be a function, not {shown(self.activation)}. Pass sb.Activation.TANH.")
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f'dtype must be "float32" or "float64", not {shown(self.dtype)}. Tables are float64.')
         check_optimizer(self.optimizer)
