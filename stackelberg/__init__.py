@@ -9,6 +9,7 @@ reward), one ``solve`` whose answers carry their certificate.
 array([1., 0., 0.])
 """
 
+from stackelberg.dynamics import Cycle, Rate, Spectrum, detect_cycle, fit_rate, spectrum
 from stackelberg.errors import CertificateError, NoFiniteMaximiser
 from stackelberg.estimate import Estimate, Kind
 from stackelberg.evidence import Ballots, Counts, Unranked
@@ -59,6 +60,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "Counts",
+    "Cycle",
     "EGPO",
     "Enumerate",
     "Estimate",
@@ -90,6 +92,7 @@ __all__ = [
     "PreferenceMatrix",
     "RLOO",
     "RaoBlackwell",
+    "Rate",
     "Record",
     "RewardGame",
     "RewardSolution",
@@ -101,6 +104,7 @@ __all__ = [
     "Simplex",
     "Softmax",
     "Solution",
+    "Spectrum",
     "StackelbergGDA",
     "StackelbergGame",
     "StackelbergSolution",
@@ -109,10 +113,12 @@ __all__ = [
     "UniformActions",
     "Unranked",
     "chain",
+    "detect_cycle",
     "distinct_coverage",
     "duality_gap",
     "entropy",
     "exploitability",
+    "fit_rate",
     "follower_gap",
     "independent_coverage",
     "kl_divergence",
@@ -120,5 +126,6 @@ __all__ = [
     "leader_payoffs",
     "read_preferences",
     "solve",
+    "spectrum",
     "worst_case_win_rate",
 ]

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from stackelberg.diagnostics import Diagnostics
+from stackelberg.dynamics.coordinates import coordinates, norms, velocity
 from stackelberg.field import Field
 from stackelberg.game import Game
-from stackelberg.point import Point
+from stackelberg.point import Joint, Point
 from stackelberg.policy import Tabular
 from stackelberg.record import Record, Trajectory
 from stackelberg.validation import Array
@@ -25,6 +26,8 @@ class Recorder:
         self.seen = 0
         self.steps: list[int] = []
         self.rows: dict[str, list[Array]] = {}
+        self.policies: list[tuple[Array, ...]] = []
+        self.before: tuple[Joint, Joint] | None = None
 
     def see(self, t: int, point: Point, *, last: bool) -> bool:
         """Take the iterate after t steps into account; whether the tolerance is reached there."""
@@ -62,9 +65,25 @@ class Recorder:
             row["average_gap"] = look.gap(mean, self.field.pull.at(mean))
         if self.target is not None:
             row["distance"] = look.distance(tables, self.target)
+        if self.record.forces:
+            row |= self._forces(point, forces.total)
+        if self.record.policies:
+            self.policies.append(tuple(table.probabilities for table in tables))
         self.steps.append(t)
         for name, numbers in row.items():
             self.rows.setdefault(name, []).append(numbers)
+
+    def _forces(self, point: Point, natural: Joint) -> dict[str, Array]:
+        """The norm of the field here, and the steepest slope of the field between two records so far."""
+        here = coordinates(point.geometry, point.tables)
+        field = velocity(point.geometry, point.tables, natural, self.field.pull)
+        slope = np.zeros(len(here[0]))
+        if self.before is not None:
+            gone = norms(here - self.before[0])
+            np.divide(norms(field - self.before[1]), gone, out=slope, where=gone > 0)
+            slope = np.maximum(slope, self.rows["lipschitz"][-1])
+        self.before = here, field
+        return {"gradient_norm": norms(field), "lipschitz": slope}
 
     def trajectory(self, game: Game) -> Trajectory | None:
         """All records as arrays."""
@@ -72,6 +91,9 @@ class Recorder:
             return None
         single = game.preference.contexts is None
         rows: dict[str, Any] = {name: np.array(row) for name, row in self.rows.items()}  # (records, contexts)
+        policies = [np.array(part) for part in zip(*self.policies, strict=True)]
         return Trajectory(
-            steps=np.array(self.steps), **{name: row[:, 0] if single else row for name, row in rows.items()}
+            steps=np.array(self.steps),
+            policies=tuple(part[:, 0] if single else part for part in policies) or None,
+            **{name: row[:, 0] if single else row for name, row in rows.items()},
         )
