@@ -9,8 +9,8 @@ import stackelberg as sb
 SEED = 2503
 GAMES, ACTIONS, DRAWS = 10, 10, 100
 BETAS = (0.001, 0.01, 0.1)
-RATE = 1.0
-"""η of the natural step, for every rule and β."""
+RATE, SAMPLED_RATE = 1.0, 0.1
+"""η of the natural step, for every rule and β: with the exact field, and with samples."""
 
 
 def game(beta: float) -> sb.NashGame:
