@@ -52,7 +52,7 @@ class Panel:
         x, y: names of the axes, with units.
         curves: what is drawn.
         log: which axes are logarithmic: "x", "y", "xy" or "".
-        bottom: the least y that is shown, where there is one.
+        bottom: the least y that is shown; lines go below it, and without it break off, where they come to zero.
     """
 
     title: str
@@ -82,7 +82,7 @@ def draw_panels(
     across: int = 3,
     quantiles: tuple[float, float] = (0.1, 0.9),
 ) -> Drawing:
-    """Panels in rows, the legend of all at the right; what is at or below zero is left out of a logarithmic axis.
+    """Panels in rows, the legend of all at the right.
 
     Args:
         name: of the files.
@@ -127,7 +127,7 @@ def _draw(axes: Axes, panel: Panel, look: dict[str, LineLook], quantiles: tuple[
     for curve in panel.curves:
         x, runs = np.asarray(curve.x, dtype=float), curve.runs
         if "y" in panel.log:
-            runs = np.where(runs > 0, runs, np.nan)
+            runs = np.where(runs > 0, runs, np.nan) if panel.bottom is None else np.maximum(runs, panel.bottom / 100)
         if curve.theory:
             axes.plot(x, runs[0], color=GREY, linewidth=1.0, linestyle=(0, (1, 1.5)), zorder=6)
         elif curve.points:

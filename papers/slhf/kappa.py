@@ -75,7 +75,7 @@ def main() -> int:
             rows.append([geometry, kappa, np.median(claim), middle, *ends, np.median(reached), np.median(late)])
             exact.append(curve(kappa, one, steps // 4))
             sampled.append(curve(kappa, other, steps))
-        panels.append(panel(f"exact, {geometry}, η = {rate:g}", exact, 1e-15))
+        panels.append(panel(f"exact, {geometry}, η = {rate:g}", exact, 1e-12))
         panels.append(panel(f"{DRAWS} draws a step, {geometry}, η = {rate / 4:g}", sampled, None))
     columns = ["geometry", "kappa", "factor predicted", "measured/predicted log", "least", "largest"]
     study.table("kappa", [*columns, "steps to 1e-6", "sampled floor"], rows)
