@@ -111,7 +111,7 @@ class Sample(Expectation):
     n: int
     baseline: Baseline = Constant(0.5)  # noqa: RUF009  # frozen
     kl: KL = RewardToGo()  # noqa: RUF009  # frozen
-    behaviour: Behaviour = OnPolicy()  # noqa: RUF009  # frozen
+    behaviour: Behaviour = OnPolicy()
 
     def __post_init__(self) -> None:
         if isinstance(self.n, bool) or not isinstance(self.n, (int, np.integer)) or self.n < 1:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stackelberg.gradient import PolicyReturns, Returns, StackelbergReturns
 from stackelberg.preference import PreferenceMatrix
 from stackelberg.validation import Array, as_floats, as_numbers, check_distribution, check_shape
 
@@ -64,6 +65,15 @@ class Game(Generic[Answer]):
         """
         weights: Array = self.context_weights  # type: ignore[attr-defined]  # every game sets its own
         return float(weights @ check_shape(as_floats(per_context, "per_context"), weights.shape, "per_context"))
+
+    def returns(self, contexts: ArrayLike | None = None) -> Returns:
+        """What each learner earns from a rollout, as :func:`stackelberg.gradient.surrogates` reads it.
+
+        Args:
+            contexts: the context of each rollout, (B,); by default every rollout is of the first.
+        """
+        tau: Array = self.tau  # type: ignore[attr-defined]  # a game of one policy has one
+        return PolicyReturns(_of_rollouts(tau, contexts))
 
     def policy(self, values: ArrayLike, name: str) -> Array:
         """A policy from the user, (contexts, n), checked."""
@@ -141,6 +151,15 @@ class StackelbergGame(Game["StackelbergSolution"]):
         self._set_reference("follower_reference", (contexts, n, n), self.tau_follower)
         self._set_weights()
 
+    def returns(self, contexts: ArrayLike | None = None) -> Returns:
+        """Leader ``p + τ_F ℓ_F − τ_L ℓ_L``, Follower ``p + τ_F ℓ_F``, which it lowers.
+
+        Example:
+            >>> StackelbergGame([[0.5, 1.0], [0.0, 0.5]], tau_leader=0.1, tau_follower=0.2).returns()
+            StackelbergReturns(tau_leader=0.1, tau_follower=0.2, follower_kl=True)
+        """
+        return StackelbergReturns(_of_rollouts(self.tau_leader, contexts), _of_rollouts(self.tau_follower, contexts))
+
     def response(self, values: ArrayLike, name: str = "follower") -> Array:
         """A Follower from the user, (contexts, n, n) with a row an observed action, checked."""
         contexts, n = self.shape
@@ -199,3 +218,8 @@ class RewardGame(Game["RewardSolution"]):
         if (given < 0).any():
             raise ValueError(f"sampling weights must not be negative; the smallest is {given.min():.6g}.")
         object.__setattr__(self, "sampling", check_shape(given, (contexts, n, n), "sampling"))
+
+
+def _of_rollouts(tau: Array, contexts: ArrayLike | None) -> Any:
+    """τ of every rollout: a number where no contexts are told apart."""
+    return float(tau[0]) if contexts is None else tau[np.asarray(contexts)]

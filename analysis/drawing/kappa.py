@@ -16,7 +16,7 @@ from analysis.drawing.sheet import MARGIN, sheet
 from analysis.drawing.style import GREY, SMALL, styled
 from stackelberg.validation import Array
 
-WIDE, SECOND, HIGH, LEGEND = 3.9, 2.2, 3.2, 2.9
+WIDE, SECOND, HIGH, LEGEND = 3.9, 2.2, 3.2, 3.15
 """Inches: width of the curves and of what they come to, their height, width of the legend."""
 
 
@@ -41,7 +41,7 @@ def draw_kappa(
         >>> game = sb.StackelbergGame(sb.PreferenceMatrix.random(4, contexts=3), tau=0.2)
         >>> runs = {k: sb.solve(game, sb.MirrorDescent(learning_rate=0.5, kappa=k), steps=200) for k in (1, 5)}
         >>> draw_kappa(runs, tolerance=1e-6).rows[-1]
-        ('steps to 1e-06', 5, '', 70.0, 70.0, 70.0)
+        ('steps to 1e-06', 5, '', 50.0, 50.0, 60.0)
     """
     checked(runs)
     found = {kappa: _gaps(kappa, run) for kappa, run in sorted(runs.items())}
@@ -106,25 +106,24 @@ def _draw_ends(
 ) -> None:
     """A mark with whiskers for each κ, joined by a line."""
     log_axis(axes, "x")
-    log_axis(axes, "y")
+    log_axis(axes, "y", subs=(1.0,) if tolerance is None else (1.0, 2.0, 5.0))
     axes.set_xticks(list(ends), [f"{kappa:g}" for kappa in ends])
-    axes.minorticks_off()
     axes.set_xlabel("κ = η_F / η_L")
     axes.set_ylabel("last gap" if tolerance is None else f"steps until the gap stays within {power_of_ten(tolerance)}")
     budget = max(float(part.steps[-1]) for part in found.values())
-    if tolerance is not None:
-        axes.axhline(budget, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)))
-        axes.text(0.02, budget, "budget", transform=axes.get_yaxis_transform(), size=SMALL, color=GREY, va="bottom")
-        axes.set_ylim(top=budget * 2)
-    kept = {
-        kappa: tuple(min(max(value, NOTHING), budget if tolerance else value) for value in end)
-        for kappa, end in ends.items()
-    }
+    most = np.inf if tolerance is None else budget
+    kept = {kappa: tuple(min(max(value, NOTHING), most) for value in end) for kappa, end in ends.items()}
     axes.plot(list(kept), [end[1] for end in kept.values()], color=GREY, linewidth=0.8, zorder=2)
     for (kappa, (low, middle, high)), look in zip(kept.items(), shown, strict=True):
         axes.plot([kappa, kappa], [low, high], "_-", color=look.colour, linewidth=1.2, markersize=7, zorder=3)
         face = "white" if np.isinf(ends[kappa][1]) else look.colour
         axes.plot(kappa, middle, look.marker, color=look.colour, markerfacecolor=face, markersize=7, zorder=4)
+    if tolerance is not None:
+        axes.axhline(budget, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+        place: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+        axes.annotate("budget", (0.0, budget), xytext=(2, 6), size=SMALL, color=GREY, **place)
+        axes.set_ylim(top=budget * 1.5)
+    axes.minorticks_off()
 
 
 def _words(tolerance: float | None, quantiles: tuple[float, float], found: dict[float, Curves]) -> tuple[str, str, str]:

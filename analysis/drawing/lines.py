@@ -75,11 +75,11 @@ def power_of_ten(value: float, _: Any = None) -> str:
     return f"{value:g}" if -2 <= exponent <= 3 else "10" + str(exponent).translate(SUPERSCRIPT)
 
 
-def log_axis(axes: Axes, which: str, most: int = 7) -> None:
-    """Make an axis ("x" or "y") logarithmic, labelled in powers of ten."""
+def log_axis(axes: Axes, which: str, subs: tuple[float, ...] = (1.0,)) -> None:
+    """Make an axis ("x" or "y") logarithmic, labelled in powers of ten, times ``subs``."""
     getattr(axes, f"set_{which}scale")("log")
     axis = getattr(axes, f"{which}axis")
-    axis.set_major_locator(LogLocator(numticks=most))
+    axis.set_major_locator(LogLocator(subs=subs, numticks=7))
     axis.set_major_formatter(FuncFormatter(power_of_ten))
     axis.set_minor_formatter(NullFormatter())
 

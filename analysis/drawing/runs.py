@@ -76,7 +76,7 @@ class Curves:
 
 def solutions(runs: Runs) -> list[sb.Solution]:
     """One solution, or several, as a list."""
-    found = [runs] if isinstance(runs, sb.Solution) else list(runs)
+    found = list(runs) if isinstance(runs, Sequence) else [runs]
     if not found or any(not isinstance(one, sb.Solution) for one in found):
         raise ValueError("Runs are solutions that sb.solve learned: pass one or a list of them for every name.")
     return found

@@ -125,7 +125,8 @@ def _write(board: Axes, spectrum: Spectrum, measured: Rate | None, left: float, 
         item(VERMILLION, (0, (1, 1.5)), 1.6, "measured factor", lines)
     field = spectrum.field_eigenvalues
     if len(field):
-        spread = f"pull {-field.real.max():.3g} to {-field.real.min():.3g}"
+        ends = [f"{-end:.3g}" for end in (field.real.max(), field.real.min())]
+        spread = f"pull {ends[0]}" if ends[0] == ends[1] else f"pull {ends[0]} to {ends[1]}"
         item(GREY, "none", 0, "the field itself", [spread, f"rotation up to {np.abs(field.imag).max():.3g}"])
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
 import stackelberg as sb
-from analysis.drawing.lines import Entry, LineLook, legend_height, looks, write_legend
+from analysis.drawing.lines import LINES, Entry, LineLook, legend_height, looks, write_legend
 from analysis.drawing.runs import Runs, checked, solutions
 from analysis.drawing.save import Drawing
 from analysis.drawing.sheet import MARGIN, arrow, sheet
@@ -101,7 +101,8 @@ def _facts(run: Runs) -> list[str]:
     every = solutions(run)
     gaps = [float(one.gap) for one in every]
     steps = max(int(one.trajectory.steps[-1]) for one in every if one.trajectory is not None)
-    worst = f"gap {max(gaps):.1e}" if len(gaps) == 1 else f"{len(gaps)} runs, gaps up to {max(gaps):.1e}"
+    most = f"{max(gaps):.1e}" if max(gaps) > 0 else "0"
+    worst = f"gap {most}" if len(gaps) == 1 else f"{len(gaps)} runs, gaps up to {most}"
     return [f"{worst} after {steps:,} steps"]
 
 
@@ -160,14 +161,15 @@ def _draw_field(board: Axes, game: Any, corner: Array) -> list[tuple[Any, ...]]:
 def _draw_paths(board: Axes, name: str, run: Runs, look: LineLook, corner: Array) -> list[tuple[Any, ...]]:
     """Every run's path, a hollow mark where it starts and a full one where it ends."""
     rows: list[tuple[Any, ...]] = []
+    size = max(8.5 - 1.5 * LINES.index(look), 4.0)  # marks on one spot stay visible round each other
     for number, one in enumerate(solutions(run), 1):
         seen = one.trajectory
         assert seen is not None
         assert seen.policies is not None
         path = corner + SIDE * on_paper(seen.policies[0])
         board.plot(*path.T, color=look.colour, linestyle=look.dashes, linewidth=1.3, zorder=4)
-        board.plot(*path[0], look.marker, color=look.colour, markerfacecolor="white", markersize=6, zorder=6)
-        ends: dict[str, Any] = {"color": look.colour, "markeredgecolor": "white", "markersize": 7, "zorder": 7}
+        board.plot(*path[0], look.marker, color=look.colour, markerfacecolor="white", markersize=size, zorder=6)
+        ends: dict[str, Any] = {"color": look.colour, "markeredgecolor": "white", "markersize": size, "zorder": 9}
         board.plot(*path[-1], look.marker, clip_on=False, **ends)
         steps = zip(seen.steps, seen.policies[0], strict=True)
         rows += [(f"path {number}", name, int(t), *policy.tolist()) for t, policy in steps]
@@ -176,7 +178,7 @@ def _draw_paths(board: Axes, name: str, run: Runs, look: LineLook, corner: Array
 
 def _draw_star(board: Axes, spot: Array) -> None:
     edge: dict[str, Any] = {"markeredgecolor": INK, "markeredgewidth": 0.9, "markerfacecolor": "#F0E442"}
-    board.plot(*spot, "*", markersize=13, zorder=8, clip_on=False, **edge)
+    board.plot(*spot, "*", markersize=19, zorder=5, clip_on=False, **edge)
 
 
 def _draw_key(board: Axes, left: float, top: float) -> None:

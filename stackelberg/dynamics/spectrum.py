@@ -72,15 +72,16 @@ def spectrum(game: Game, solver: Solver, at: Any = None, *, context: int | None 
 
     Near a fixed point ``error⁺ ≈ J error``: the last iterate converges linearly at the spectral radius where that
     is below 1. J is taken by central differences of what a run does, on the tangent space of the simplices (logits
-    up to a constant a row; on the simplex the active face), together with the solver's state where it has one.
+    up to a constant a row; on the simplex the active face), together with the solver's state where it has one; a
+    state that stays as it is, such as MPO's magnet between its moves, has the eigenvalue 1.
 
     Args:
         game: the game.
-        solver: the rule; a schedule is read at ``step``.
+        solver: the rule; its schedules are read at ``step``.
         at: policies, (leader, follower) in a Stackelberg game; the exact solution by default. Where a rule settles
             beside it, as Nash-MD does, pass what it learned.
         context: which context, where there are several.
-        step: the step whose learning rate is meant.
+        step: the step whose learning rate, κ and scale of τ are meant.
 
     Raises:
         ValueError: the solver is not for the game, the point is at the boundary where logits have no tangent, or
@@ -98,12 +99,13 @@ def spectrum(game: Game, solver: Solver, at: Any = None, *, context: int | None 
     """
     field, chart = _place(game, solver, at, context)
     rates = solver.rates(step, len(chart.centre.tables))
-    states = StateChart(settled(solver, chart.centre, field, step), chart)
+    seen = field.at_scale(solver.scale(step))
+    states = StateChart(settled(solver, chart.centre, seen, step), chart)
     size = chart.size + states.size
 
     def update(flat: Array) -> Array:
         point = chart.point(flat[: chart.size])
-        direction, after = solver.direction(step, point, field, states.state(flat[chart.size :]))
+        direction, after = solver.direction(step, point, seen, states.state(flat[chart.size :]))
         return np.concatenate([chart.coordinates(point.step(rates, direction)), states.flat(after)])
 
     here = update(np.zeros(size))
@@ -173,7 +175,7 @@ def _place(game: Game, solver: Solver, at: Any, context: int | None) -> tuple[Fi
         wanted = "leave context out" if contexts is None else f"choose one from 0 to {contexts - 1}"
         raise ValueError(f"context is {shown(context)}, and the game has {contexts or 'no'} contexts: {wanted}.")
     field = Field(natural_field(game))
-    centre = _exact(game, solver, field) if at is None else starting_point(game, solver, field.pull, at)
+    centre = _exact(game, solver, field) if at is None else starting_point(game, solver, None, field.pull, at)
     chart = Chart.at(centre, context or 0)
     if chart.size > LARGEST:
         raise ValueError(
@@ -192,7 +194,7 @@ def _exact(game: Game, solver: Solver, field: Field) -> Point:
         raise ValueError(
             "The exact solution has zeros, and logits have no tangent there. Raise tau, or pass at= inside the simplex."
         )
-    return starting_point(game, solver, field.pull, target if len(target) > 1 else target[0])
+    return starting_point(game, solver, None, field.pull, target if len(target) > 1 else target[0])
 
 
 def _velocity(field: Field, chart: Chart) -> Callable[[Array], Array]:
@@ -206,7 +208,7 @@ def _velocity(field: Field, chart: Chart) -> Callable[[Array], Array]:
 def _jacobian(function: Callable[[Array], Array], size: int, width: float) -> Array:
     """By central differences, column by column."""
     columns = [(function(width * e) - function(-width * e)) / (2 * width) for e in np.eye(size)]
-    return np.array(columns).T.reshape(-1, size)
+    return np.array(columns).reshape(size, size).T
 
 
 def _sorted(jacobian: Array, size: Callable[[Any], Any]) -> NDArray[np.complex128]:

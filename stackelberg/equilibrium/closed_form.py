@@ -7,12 +7,13 @@ Follower itself is wanted.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import singledispatch
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackelberg.game import StackelbergGame
+from stackelberg.game import Game, StackelbergGame
 from stackelberg.simplex import (
     TIE_TOLERANCE,
     kl_divergence,
@@ -180,3 +181,14 @@ def stackelberg_values(game: StackelbergGame, follower: Array | None = None) -> 
         if follower is not None:
             follower[part, rows] = response
     return values, payoffs
+
+
+@singledispatch
+def leader_values(game: Game) -> Array:
+    """What each answer earns the Leader once the Follower replies as it should, (contexts, n)."""
+    raise TypeError(f"{type(game).__name__} has no Leader. Use a StackelbergGame.")
+
+
+@leader_values.register
+def _(game: StackelbergGame) -> Array:
+    return stackelberg_values(game)[0]

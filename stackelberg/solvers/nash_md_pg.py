@@ -17,7 +17,7 @@ class NashMDPG(Solver):
     """``θ⁺ = θ + η ∇_θ [E_{y~π_θ, y'~π^β} p(y≻y') − τ KL(π_θ‖π_ref)]``, ``π^β ∝ π^{1−β} π_ref^β`` (Munos et al. 2023).
 
     Guarantee: none. It settles where π best-responds to the mixture, which is the equilibrium at β = 0 only;
-    the error is of order β (measured in ``tests/laws/test_new_solvers.py``). At β = 0 it is :class:`GDA`.
+    the error is of order β (measured in ``tests/test_sampling.py``). At β = 0 it is :class:`GDA`.
 
     Args:
         learning_rate: η, a number or a schedule t ↦ η.
