@@ -119,7 +119,7 @@ def draw_panels(
 
 def _draw(axes: Axes, panel: Panel, look: dict[str, LineLook], quantiles: tuple[float, float]) -> None:
     for which in panel.log:
-        log_axis(axes, which, most=6)
+        log_axis(axes, which)
     axes.set_title(panel.title, fontsize=TEXT, color=INK)
     axes.set_xlabel(panel.x)
     axes.set_ylabel(panel.y)
