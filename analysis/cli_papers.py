@@ -22,7 +22,9 @@ from stackelberg.errors import CertificateError
 )
 @click.option("--only", multiple=True, metavar="SCRIPT", help="Run this script only (repeatable).")
 @click.option("--quick", is_flag=True, help="Reduced runs, in seconds.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Tables and figures [figures/papers/NAME].")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Tables and figures [figures/papers/NAME]."
+)
 def paper(name: str, folder: Path | None, only: tuple[str, ...], quick: bool, out: Path | None) -> None:
     """Make a paper's tables and figures again, and check them.
 

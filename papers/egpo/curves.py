@@ -20,7 +20,9 @@ def learn(study: Study) -> Gaps:
     for beta in BETAS:
         for name, rule in rules(RATE).items():
             record = sb.Record(every=2 if beta >= 0.1 else 10, average=False)
-            found["exact", beta, name] = sb.solve(game(beta), rule, steps=steps_of(beta, study.quick), record=record).trajectory
+            found["exact", beta, name] = sb.solve(
+                game(beta), rule, steps=steps_of(beta, study.quick), record=record
+            ).trajectory
         for name, rule in rules(SAMPLED_RATE).items():
             sampling = sb.Sample(DRAWS, behaviour=sb.UniformActions())
             record = sb.Record(every=10, average=False)
@@ -55,7 +57,9 @@ def check_exact(study: Study, found: Gaps) -> None:
         leaves = factors(game(beta), RATE)["OnlineIPO"] > 1.0005
         gap = late(found["exact", beta, "OnlineIPO"])
         agree = (gap[stays] < 1e-6).sum() + (gap[leaves] > 1e-3).sum()
-        study.check(f"OnlineIPO, β = {beta:g}: games that do not go as the spectrum says", stays.sum() + leaves.sum() - agree)
+        study.check(
+            f"OnlineIPO, β = {beta:g}: games that do not go as the spectrum says", stays.sum() + leaves.sum() - agree
+        )
 
 
 def check_sampled(study: Study, found: Gaps) -> None:

@@ -71,7 +71,9 @@ def picture(study: Study, rows: list[tuple]) -> None:
     panels = [
         Panel(title="A step", x="h = ητ, both players", y="factor of the log-error", curves=tuple(step), log="x"),
         Panel(title="A look at the field", x="h = ητ, both players", y="factor a look", curves=tuple(look), log="x"),
-        Panel(title="All (h_L, h_F)", x="claimed −log factor", y="measured −log factor", curves=tuple(compared), log="xy"),
+        Panel(
+            title="All (h_L, h_F)", x="claimed −log factor", y="measured −log factor", curves=tuple(compared), log="xy"
+        ),
     ]
     words = Words(
         title="Beyond mirror descent: no rule is faster than mirror descent at its best rate",

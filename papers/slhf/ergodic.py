@@ -27,7 +27,9 @@ def main() -> int:
         kept = np.unique(np.geomspace(1, len(one.steps) - 1, 60).astype(int))
         fitted = sb.fit_rate(one.steps[kept], one.average_gap[kept].T, burn_in=0.05).exponent
         over_root = (one.average_gap[1:] * np.sqrt(one.steps[1:, None])).max(axis=0)
-        rows.append([name, fitted.value, fitted.low, fitted.high, np.median(one.average_gap[-1]), np.median(one.gap[-1])])
+        rows.append(
+            [name, fitted.value, fitted.low, fitted.high, np.median(one.average_gap[-1]), np.median(one.gap[-1])]
+        )
         rows[-1].append(over_root.max())
         study.check(f"{name}: exponent of the average's gap, low end", fitted.low)
         study.check(f"{name}: largest gap of the average times √T", over_root.max())

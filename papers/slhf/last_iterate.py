@@ -101,7 +101,7 @@ def picture(study: Study, found: dict[tuple, dict]) -> None:
 def main() -> int:
     """Every τ with every κ."""
     study = Study.begin(__file__)
-    games, actions = (4, 5) if study.quick else (40, 8)
+    games, actions = (2, 4) if study.quick else (40, 8)
     ratios = (1.0, 10.0) if study.quick else RATIOS
     found = {(tau, kappa): run(tau, kappa, games, actions) for tau, kappa in product(TAUS, ratios)}
     rows = measure(study, found)

@@ -55,11 +55,14 @@ def floors(game: sb.StackelbergGame, rule: str, rate: float, steps: int, games: 
 def main() -> int:
     """Floors and their slope, decay, and paired comparisons."""
     study = Study.begin(__file__)
-    games, seeds, steps = (3, 2, 400) if study.quick else (10, 4, 2500)
+    games, seeds, steps = (2, 2, 100) if study.quick else (10, 4, 2500)
     rates = RATES[2::2] if study.quick else RATES
     game = repeated(games, seeds)
     floor = {
-        rule: np.array([floors(game, rule, rate, max(steps, int(40 / rate)), games) for rate in rates]) for rule in RULES
+        rule: np.array(
+            [floors(game, rule, rate, max(steps, int((10 if study.quick else 40) / rate)), games) for rate in rates]
+        )
+        for rule in RULES
     }
     rows = []
     for rule in RULES:
@@ -111,7 +114,9 @@ def smoothed(gap: np.ndarray, games: int) -> np.ndarray:
 def picture(study: Study, floor: dict, rates: tuple, decay: dict, games: int) -> None:
     """Floors against η, and gaps at falling rates over the steps."""
     left = tuple(Curve(name=rule, x=np.array(rates), rows=values.T) for rule, values in floor.items())
-    slope = Curve(name="∝ η", x=np.array(rates), rows=np.median(left[0].runs[:, 0]) * np.array(rates) / rates[0], theory=True)
+    slope = Curve(
+        name="∝ η", x=np.array(rates), rows=np.median(left[0].runs[:, 0]) * np.array(rates) / rates[0], theory=True
+    )
     right = []
     for rule, one in decay.items():
         kept = np.unique(np.geomspace(2, len(one.steps) - 1, 60).astype(int))
