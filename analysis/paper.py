@@ -52,7 +52,8 @@ class Claim:
         bounds = self.at_least is not None or self.at_most is not None
         if (self.expected is None) != (self.tolerance is None) or (self.expected is None) != bounds:
             raise ValueError(
-                f"A claim is 'expected' with 'tolerance', or 'at_least' or 'at_most', not {vars(self)}. Mend expected.json."
+                f"A claim is 'expected' with 'tolerance', or 'at_least' or 'at_most', not {vars(self)}. "
+                "Mend expected.json."
             )
 
     @classmethod

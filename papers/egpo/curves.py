@@ -102,8 +102,8 @@ def picture(study: Study, found: Gaps) -> None:
     words = Words(
         title="EGPO converges at every β, online IPO only where β outweighs the game's rotation; the others stall",
         subtitle="Duality gap of the last iterate on ten random 10-action games; median and 10–90 % over the games.",
-        note=f"Exact: η = {RATE:g}; dotted (1 − ηβ)²ᵗ. Sampled: η = {SAMPLED_RATE:g}, {DRAWS} draws a look, learners drawn "
-        "uniformly, opponents from their policy; EGPO looks twice a step.",
+        note=f"Exact: η = {RATE:g}; dotted (1 − ηβ)²ᵗ. Sampled: η = {SAMPLED_RATE:g}, {DRAWS} draws a look, learners "
+        "drawn uniformly, opponents from their policy; EGPO looks twice a step.",
     )
     study.draw(draw_panels("curves", panels, words), SEED)
 

@@ -77,9 +77,9 @@ def picture(study: Study, rows: list[tuple]) -> None:
     ]
     words = Words(
         title="Beyond mirror descent: no rule is faster than mirror descent at its best rate",
-        subtitle="Leader's log-error, exact field. Lower is faster. Dotted: the factor that theory says; marks: fitted.",
-        note="Mirror descent needs one step a player at h = 1. Extragradient comes to ¾ at best, optimism to 0.71; mirror "
-        "prox never overshoots, but is slower than mirror descent up to h = 1.6 (a look: 2.0).",
+        subtitle="Leader's log-error, exact field. Lower is faster. Dotted: what theory says; marks: fitted.",
+        note="Mirror descent needs one step a player at h = 1. Extragradient comes to ¾ at best, optimism to 0.71; "
+        "mirror prox never overshoots, but is slower than mirror descent up to h = 1.6 (a look: 2.0).",
     )
     study.draw(draw_panels("beyond", panels, words), SEED)
 

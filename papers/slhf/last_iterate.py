@@ -91,9 +91,9 @@ def picture(study: Study, found: dict[tuple, dict]) -> None:
         panels.append(Panel(title=title, x="steps", y="Leader's log-error (nats)", curves=tuple(kept), bottom=1e-13))
     words = Words(
         title="Cascade mirror descent: the last iterate converges linearly, for every κ",
-        subtitle="Spread of log π − log π*, from exact fields: median and 10–90 % over random games. Straight is linear.",
-        note="Dotted: the proved bound (README), for the median game. η = 0.1. Below 10⁻¹³ is rounding. Lines coincide where "
-        "the Leader is the slower player: its own 1 − ητ_L then decides.",
+        subtitle="Spread of log π − log π*, from exact fields: median and 10–90 % over games. Straight is linear.",
+        note="Dotted: the proved bound (README), for the median game. η = 0.1. Below 10⁻¹³ is rounding. Lines "
+        "coincide where the Leader is the slower player: its own 1 − ητ_L then decides.",
     )
     study.draw(draw_panels("last_iterate", panels, words, across=2), SEED)
 

@@ -79,8 +79,9 @@ def main() -> int:
     panels = [*gradients(study, seeds, steps), mirror(study, seeds)]
     words = Words(
         title="Neural policies: κ speeds gradients up, and the cascade keeps its rate through regression",
-        subtitle="MLPs over the features of eight contexts, exact fields; median and 10–90 % over seeds (game and weights).",
-        note=f"η = {GRADIENT_RATE:g} for gradient steps in the parameters, {MIRROR_RATE:g} for mirror descent; τ = {TAU:g}. "
+        subtitle="MLPs over the features of eight contexts, exact fields; median and 10–90 % over seeds.",
+        note=f"η = {GRADIENT_RATE:g} for gradient steps in the parameters, {MIRROR_RATE:g} for mirror "
+        f"descent; τ = {TAU:g}; a seed is of game and weights. "
         "Dotted: max(1 − h_L, (1 − h_F)²)ᵗ. With one network κ weighs the two directions in one vector.",
     )
     study.draw(draw_panels("neural", panels, words), SEED)

@@ -84,8 +84,10 @@ def main() -> int:
         "sampled_decay",
         ["rule", "exponent", "low", "high", "last gap", "over mirror descent's", "low", "high"],
         [
-            [rule, rate.exponent.value, rate.exponent.low, rate.exponent.high, last[rule].mean()]
-            + list(np.exp(interval(np.log(last[rule] / last["MirrorDescent"]))))
+            [
+                *(rule, rate.exponent.value, rate.exponent.low, rate.exponent.high, last[rule].mean()),
+                *np.exp(interval(np.log(last[rule] / last["MirrorDescent"]))),
+            ]
             for rule, rate in exponents.items()
         ],
     )
