@@ -9,10 +9,13 @@ reward), one ``solve`` whose answers carry their certificate.
 array([1., 0., 0.])
 """
 
+from typing import Any
+
 from stackelberg.checkpoint import Checkpoint
 from stackelberg.dynamics import Cycle, Rate, Spectrum, detect_cycle, fit_rate, spectrum
 from stackelberg.errors import CertificateError, NoFiniteMaximiser
 from stackelberg.estimate import Estimate, Kind
+from stackelberg.evaluate import evaluate
 from stackelberg.evidence import Ballots, Counts, Unranked
 from stackelberg.expectation import Enumerate, OnPolicy, Sample, UniformActions
 from stackelberg.exploitability import (
@@ -23,6 +26,7 @@ from stackelberg.exploitability import (
     leader_payoffs,
     worst_case_win_rate,
 )
+from stackelberg.families import AnnotatorMixture
 from stackelberg.game import NashGame, RewardGame, StackelbergGame
 from stackelberg.geometry import Natural, Simplex, Softmax
 from stackelberg.gradient import Constant, LeaveOneOut, NoBaseline, RaoBlackwell, RewardToGo, SequenceLevel
@@ -60,6 +64,7 @@ from stackelberg.solvers import (
 from stackelberg.tables import Tables
 
 __all__ = [
+    "AnnotatorMixture",
     "Ballots",
     "COMAL",
     "CertificateError",
@@ -126,6 +131,7 @@ __all__ = [
     "distinct_coverage",
     "duality_gap",
     "entropy",
+    "evaluate",
     "exploitability",
     "fit_rate",
     "follower_gap",
@@ -141,3 +147,18 @@ __all__ = [
     "spectrum",
     "worst_case_win_rate",
 ]
+
+NEURAL = ("Adam", "Neural", "NeuralModel", "Regression", "SGD")
+"""Names that need torch: imported when first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in NEURAL:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from stackelberg import neural
+
+    return getattr(neural, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *NEURAL])

@@ -49,6 +49,8 @@ class Combination(NDArrayOperatorsMixin):
     @cached_property
     def array(self) -> Array:
         """The sum."""
+        if not isinstance(self.terms[0][1], np.ndarray):  # torch tensors
+            return sum(factor * array for factor, array in self.terms)
         out = np.empty_like(self._plan[0][1])
         self.write(out, (slice(None),) * out.ndim, np.empty_like(out))
         return out

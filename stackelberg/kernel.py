@@ -118,17 +118,20 @@ class Kernel:
         logits = logits.up_to_constants()
         shape = logits.shape
         table, weights, total = self.take(shape), self.take(shape), new((*shape[:-1], 1), None, self.dtype)
+        finite = True
         for part in blocks(shape):
             rows, exponentials = table[part], weights[part]
             logits.write(rows, part, exponentials)
+            finite = finite and bool(np.isfinite(row_sums(rows)).all())  # a logarithm of −inf leaves no trace in exp
             np.exp(rows, out=exponentials)
             total[part] = row_sums(exponentials)
         if total.min() > 1 / NEAR and total.max() < NEAR:  # false for NaN
-            return weights, table, True, total
+            return weights, table, finite, total
         for part in blocks(shape):
             _normalise(weights[part], table[part])
+            finite = finite and bool(np.isfinite(row_sums(table[part])).all())
             total[part] = row_sums(weights[part])
-        return weights, table, bool(np.isfinite(total).all()), total
+        return weights, table, finite and bool(np.isfinite(total).all()), total
 
     def share(self, weights: Array, total: Array) -> Array:
         """``weights / total``."""

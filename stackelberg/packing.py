@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from stackelberg.game import Game
+from stackelberg.gradient.arrays import is_torch
 from stackelberg.point import Joint
 from stackelberg.policy import Tabular
 from stackelberg.validation import shown
@@ -60,6 +61,8 @@ class Packer:
                 return {"tuple": items} if isinstance(value, tuple) else items
             case dict() if all(isinstance(key, str) for key in value):
                 return {"dict": {key: self.pack(item, f"{path}.{key}") for key, item in value.items()}}
+            case _ if is_torch(value):
+                return {"tensor": self._array(value.detach().cpu().numpy(), path), "device": str(value.device)}
             case enum.Enum() if _known(type(value).__name__) is type(value):
                 return {"enum": type(value).__name__, "member": value.name}
             case _ if dataclasses.is_dataclass(value) and _known(type(value).__name__) is type(value):
@@ -71,10 +74,9 @@ class Packer:
             if id(value) in self._games:
                 return {"same": self._games[id(value)]}
             self._games[id(value)] = path
-        names = [field.name for field in dataclasses.fields(value) if field.init]
         return {
             "class": type(value).__name__,
-            "fields": {name: self.pack(getattr(value, name), f"{path}.{name}") for name in names},
+            "fields": {name: self.pack(getattr(value, name), f"{path}.{name}") for name in _saved(value)},
         }
 
     def _array(self, value: Any, path: str) -> Document:
@@ -122,6 +124,10 @@ class Unpacker:
                 return {key: self.unpack(item, f"{path}.{key}") for key, item in items.items()}
             case {"array": str(name)}:
                 return self._array(document, name)
+            case {"tensor": dict(array), "device": str(device)}:
+                import torch
+
+                return torch.from_numpy(np.array(self.unpack(array, path))).to(device)
             case {"enum": str(name), "member": str(member)}:
                 return _member(name, member)
             case {"class": str(name), "fields": dict(fields)}:
@@ -149,7 +155,7 @@ class Unpacker:
         kind = _known(name)
         if kind is None or issubclass(kind, enum.Enum):
             raise ValueError(f"{path} names the class {shown(name)}, which stackelberg does not have.")
-        names = {field.name for field in dataclasses.fields(kind) if field.init}
+        names = set(_saved(kind))
         if names != given.keys():
             raise ValueError(f"{path} is a {name} with other fields: {', '.join(sorted(names ^ given.keys()))}.")
         fields = {field: self.unpack(value, f"{path}.{field}") for field, value in given.items()}
@@ -195,6 +201,11 @@ def _known(name: str) -> Any:
     kind = getattr(sb, name) if name in sb.__all__ else INTERNAL.get(name)
     fitting = isinstance(kind, type) and (dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum))
     return kind if fitting else None
+
+
+def _saved(kind: Any) -> list[str]:
+    """The fields of a dataclass that make it, but for those marked as not worth keeping."""
+    return [each.name for each in dataclasses.fields(kind) if each.init and each.metadata.get("saved", True)]
 
 
 def _member(name: str, member: str) -> enum.Enum:

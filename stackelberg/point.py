@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -69,10 +69,14 @@ class Point:
     Attributes:
         geometry: what a step is: see :mod:`stackelberg.geometry`.
         own: one policy a player, the first mover's first, in the arrays that they move in.
+        model: None; networks have one.
+        residual: None; networks miss what they are regressed onto, by so much.
     """
 
     geometry: Geometry
     own: tuple[Tabular, ...]
+    model: ClassVar[None] = None
+    residual: ClassVar[Array | None] = None
 
     @cached_property
     def tables(self) -> tuple[Tabular, ...]:
@@ -97,8 +101,12 @@ class Point:
 
     def state(self) -> dict[str, Array]:
         """Everything that a checkpoint must keep of the point, as arrays by name."""
-        parts = ("probabilities", "logits")
-        return {f"{player}.{part}": getattr(table, part) for player, table in enumerate(self.tables) for part in parts}
+        state = {}
+        for player, table in enumerate(self.own):
+            for part in ("weights", "exponents", "total"):
+                if getattr(table, part) is not None:
+                    state[f"{player}.{part}"] = table.kernel.exact(getattr(table, part))
+        return state
 
     def from_state(self, state: dict[str, Array]) -> Point:
         """The point of this kind, geometry and shape that had this :meth:`state`, to the last bit.
@@ -106,15 +114,7 @@ class Point:
         Raises:
             ValueError: the state is another kind of point's.
         """
-        own = self.state()
-        if {name: array.shape for name, array in own.items()} != {name: np.shape(each) for name, each in state.items()}:
-            raise ValueError(f"the point's arrays are {', '.join(state)}, not shaped as {', '.join(own)} are here.")
-        players = range(len(self.tables))
-        tables = tuple(Tabular(state[f"{i}.probabilities"], state[f"{i}.logits"]) for i in players)
-        for table in tables:
-            if not (np.abs(table.probabilities.sum(axis=-1) - 1) < 1e-6).all() or np.isnan(table.logits).any():
-                raise ValueError("the point's rows are no distributions.")
-        return Point(self.geometry, tables)
+        return Point(self.geometry, tuple(table.from_state(state, f"{i}.") for i, table in enumerate(self.own)))
 
     def direction(self, natural: Joint, weights: tuple[Array | None, ...]) -> Joint:
         """The gradient of each player's payoff in this geometry, from its natural field and its rows' weights."""

@@ -40,7 +40,7 @@ class Tabular:
     exponents: Array
     finite: bool = True
     total: Array | None = None
-    kernel: Kernel = field(default_factory=Kernel, repr=False)
+    kernel: Kernel = field(default_factory=Kernel, repr=False, metadata={"saved": False})
 
     @classmethod
     def from_logits(cls, logits: ArrayLike, kernel: Kernel | None = None) -> Tabular:
@@ -64,6 +64,23 @@ class Tabular:
     @classmethod
     def _of(cls, probabilities: Array, floor: float, kernel: Kernel) -> Tabular:
         return cls(probabilities, *kernel.logarithms(probabilities, floor), kernel=kernel)
+
+    def from_state(self, state: dict[str, Array], prefix: str) -> Tabular:
+        """The table, shaped and placed as this one, whose arrays ``state`` names after ``prefix``.
+
+        Raises:
+            ValueError: an array is missing, has another shape, or the rows are no distributions.
+        """
+        given = [state.get(prefix + name) for name in ("weights", "exponents", "total")]
+        if [getattr(part, "shape", None) for part in given[:2]] != [tuple(self.weights.shape)] * 2:
+            raise ValueError(f"the point's arrays {', '.join(state)} are not of tables shaped {self.weights.shape}.")
+        if any(np.isnan(part).any() for part in given if part is not None):
+            raise ValueError("the point's rows are no numbers.")
+        weights, exponents, total = (part if part is None else self.kernel.native(part) for part in given)
+        found = Tabular(weights, exponents, True, total, self.kernel)  # type: ignore[arg-type]
+        if not (np.abs(self.kernel.exact(found.probabilities).sum(axis=-1) - 1) < 1e-6).all():
+            raise ValueError("the point's rows are no distributions.")
+        return found
 
     def exact(self) -> Tabular:
         """The same policy in NumPy's float64, with sums of one to that precision."""

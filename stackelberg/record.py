@@ -59,6 +59,8 @@ class Trajectory:
         average_gap: the duality gap of the mean of the iterates so far.
         distance: ``KL(π*‖π)``, in a Stackelberg game that of the pairs (y, y'):
             ``KL(π*‖π) + E_{y~π*} KL(ω*(·|y)‖ω(·|y))``.
+        residual: of a network that follows a rule in policy space, the root mean square in nats by which its last
+            regression missed the target's centred log-probabilities; 0 at the start.
         gradient_norm: ``‖v‖`` of the field v of all players in the solver's coordinates (probabilities on the
             simplex, else logits), without learning rates, up to the constant of each row; 0 at a solution.
         lipschitz: the largest ``‖v(a) − v(b)‖ / ‖a − b‖`` of two successive records so far, a lower bound of the
@@ -72,6 +74,7 @@ class Trajectory:
     gap: Any = field(default=None)
     average_gap: Any = field(default=None)
     distance: Any = field(default=None)
+    residual: Any = field(default=None)
     gradient_norm: Any = field(default=None)
     lipschitz: Any = field(default=None)
     policies: tuple[Any, ...] | None = field(default=None)

@@ -90,6 +90,8 @@ class Recorder:
         if self.record.gap and self.record.average:
             mean = self.mean()
             row["average_gap"] = look.gap(mean, self.field.pull.at(mean))
+        if point.residual is not None:
+            row["residual"] = point.residual
         if self.target is not None:
             row["distance"] = look.distance(tables, self.target)
         if self.record.gap and self.record.best:

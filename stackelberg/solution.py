@@ -28,6 +28,7 @@ class Status(enum.Enum):
     RAN = "ran all its steps"
     REACHED = "stopped at the tolerance"
     DIVERGED = "diverged; the last finite policies are returned"
+    EVALUATED = "evaluated; no step was taken"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -44,6 +45,7 @@ class Solution:
         average: the mean of all iterates as a solution with a gap of its own; None where none was kept.
         best: the recorded iterate of smallest gap (over contexts, of smallest ρ-weighted gap) as a solution with a
             gap of its own; None where none was kept.
+        model: the trained policy, where a network was trained; usable in other contexts and in another ``solve``.
     """
 
     game: Game
@@ -54,6 +56,7 @@ class Solution:
     trajectory: Trajectory | None = field(default=None, repr=False)
     average: Solution | None = field(default=None, repr=False)
     best: Solution | None = field(default=None, repr=False)
+    model: Any = field(default=None, repr=False)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write everything to ``path``, a ``.npz`` file or a folder; :func:`stackelberg.load` reads it back exactly.

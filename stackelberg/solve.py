@@ -48,13 +48,14 @@ def solve(
     Args:
         game: the game; all its contexts are solved at once.
         solver: a learning rule such as ``MirrorDescent(learning_rate=0.1)``; None solves exactly.
-        policy: what learns; None for fresh tables at the references.
+        policy: what learns; None for fresh tables at the references, ``sb.Neural()`` for networks, or the ``model``
+            of a solution, to go on. The policy passed is never changed; what was trained is ``solution.model``.
         steps: the budget, 1000 by default.
         sampling: how the field is read: ``Enumerate()``, exactly, or ``Sample(n)``, from n draws a context.
         seed: of every random draw in the run.
         record: what to keep on the way; None keeps nothing, neither trajectory nor average.
         tolerance: stop at a record whose gap is at most this in every context.
-        start: the first policy, (leader, follower) in a Stackelberg game; the references by default.
+        start: the first policy of tables, (leader, follower) in a Stackelberg game; the references by default.
         checkpoint: the folder of a resumable run, or a :class:`Checkpoint`. Called again with the same folder,
             ``solve`` goes on from there to the identical trajectory; see :func:`resume`.
         progress: show a progress bar.

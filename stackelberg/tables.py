@@ -77,9 +77,7 @@ class TorchKernel(Kernel):
         return np.asarray(table.double().cpu().numpy())
 
     def _sum(self, force: Any) -> Any:
-        if not isinstance(force, Combination):
-            return force
-        return sum(factor * array for factor, array in force.terms)
+        return force.array if isinstance(force, Combination) else force
 
     def soften(self, logits: Combination) -> tuple[Any, Any, bool, Any]:
         """Normalised at once: no sums are left to divide by."""

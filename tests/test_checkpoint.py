@@ -452,15 +452,15 @@ def textual_step(content):
 
 
 def other_shape(content):
-    content["point"]["0.logits"] = np.zeros((1, 3))
+    content["point"]["0.exponents"] = np.zeros((1, 3))
 
 
 def no_policy(content):
-    content["point"]["0.probabilities"] = content["point"]["0.probabilities"] * 2
+    content["point"]["0.weights"] = content["point"]["0.weights"] * 2
 
 
 def no_numbers(content):
-    content["point"]["0.logits"] = content["point"]["0.logits"] * np.nan
+    content["point"]["0.exponents"] = content["point"]["0.exponents"] * np.nan
 
 
 def no_generator(content):
