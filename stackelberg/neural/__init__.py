@@ -13,4 +13,14 @@ from stackelberg.neural.sequence import SequencePolicy
 from stackelberg.neural.sequence_model import SequenceModel
 from stackelberg.neural.spec import Neural
 
-__all__ = ["Activation", "Adam", "Neural", "NeuralModel", "Optimizer", "Regression", "SGD", "SequenceModel", "SequencePolicy"]
+__all__ = [
+    "Activation",
+    "Adam",
+    "Neural",
+    "NeuralModel",
+    "Optimizer",
+    "Regression",
+    "SGD",
+    "SequenceModel",
+    "SequencePolicy",
+]
