@@ -71,7 +71,7 @@ def learn(
             keeper.save()
         if status is Status.RAN and recorder.see(steps, run.point, last=True):
             status = Status.REACHED
-        report = _report(status, run, tolerance)
+        report = _report(status, run, tolerance) + _missed(run.point)
         if status is Status.RAN and run.step:
             rates = solver.rates(run.step - 1, len(run.point.tables))
             report += divergence.unsettled(run, rates, field.at_scale(solver.scale(run.step - 1)), weights)
@@ -138,20 +138,9 @@ def _solution(run: Run, look: Diagnostics, game: Game, field: Field, status: Sta
         words = f"the iterate after {at} steps, of smallest gap among the {len(recorder.steps)} recorded"
         others["best"] = look.solution(tables, field.pull.at(tables), status=status, report=words)
     forces, trajectory = field.natural(run.point), recorder.trajectory(game)
-    ending = {
-        "status": status,
-        "report": report + _missed(run.point),
-        "trajectory": trajectory,
-        "model": run.point.model,
-    }
-    return look.solution(run.point.tables, forces, **ending, **others)
-
-
-def _missed(point: Point) -> str:
-    """How far a network is from the policy that the rule asked for."""
-    if point.residual is None:
-        return ""
-    return f"; the last regression missed its target by {np.max(point.residual):.1g} nats"
+    return look.solution(
+        run.point.tables, forces, status=status, report=report, trajectory=trajectory, model=run.point.model, **others
+    )
 
 
 def _report(status: Status, run: Run, tolerance: float | None) -> str:
@@ -162,6 +151,13 @@ def _report(status: Status, run: Run, tolerance: float | None) -> str:
             return f"stopped at the tolerance {tolerance:g} after {run.step} steps"
         case _:
             return f"ran all {run.step} steps"
+
+
+def _missed(point: Point) -> str:
+    """How far a network is from the policy that the rule asked for."""
+    if point.residual is None:
+        return ""
+    return f"; the last regression missed its target by {np.max(point.residual):.1g} nats"
 
 
 def _check_budget(steps: Any, record: Record | None, tolerance: float | None) -> None:

@@ -42,7 +42,7 @@ def check_pairing(game: Game, solver: Solver) -> None:
 
 def starting_point(game: Game, solver: Solver, policy: Any, pull: Pull, start: Any) -> Point:
     """Everybody at the reference, or at ``start``: a policy, or (leader, follower) with None for the reference."""
-    if not isinstance(policy, Tables | None):
+    if policy is not None and not isinstance(policy, Tables):
         return _networks(game, solver, policy, start)
     kernel = (Tables() if policy is None else policy).kernel()
     if not all(np.isfinite(reference).all() for reference in pull.references.parts):
@@ -66,10 +66,7 @@ def starting_point(game: Game, solver: Solver, policy: Any, pull: Pull, start: A
 def _networks(game: Game, solver: Solver, policy: Any, start: Any) -> Any:
     """Where a policy with parameters stands."""
     if isinstance(policy, type) or not hasattr(policy, "point"):
-        raise TypeError(
-            f"policy must be a policy such as sb.Neural(), or None or sb.Tables() for tables, not {shown(policy)}. "
-            "Pass an object, with brackets."
-        )
+        raise TypeError(f"policy must be sb.Neural() or the like, sb.Tables(), or None, not {shown(policy)}.")
     if start is not None:
         raise ValueError("start is for tables. To go on with a trained network, pass it as the policy: solution.model.")
     return policy.point(game, solver.moves_networks_in)

@@ -43,9 +43,9 @@ class Solution:
         report: the status as a sentence with its numbers: steps, gap, and the likely cause of a divergence.
         trajectory: what was recorded on the way; None for an exact solution.
         average: the mean of all iterates as a solution with a gap of its own; None where none was kept.
-        model: the trained policy, where a network was trained; usable in other contexts and in another ``solve``.
         best: the recorded iterate of smallest gap (over contexts, of smallest ρ-weighted gap) as a solution with a
             gap of its own; None where none was kept.
+        model: the trained policy, where a network was trained; usable in other contexts and in another ``solve``.
     """
 
     game: Game
@@ -55,8 +55,8 @@ class Solution:
     report: str = Status.SOLVED.value
     trajectory: Trajectory | None = field(default=None, repr=False)
     average: Solution | None = field(default=None, repr=False)
-    model: Any = field(default=None, repr=False)
     best: Solution | None = field(default=None, repr=False)
+    model: Any = field(default=None, repr=False)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write everything to ``path``, a ``.npz`` file or a folder; :func:`stackelberg.load` reads it back exactly.

@@ -88,25 +88,28 @@ class ParameterPoint:
 
     def state(self) -> dict[str, Array]:
         """Everything that a checkpoint must keep of the point, as arrays by name."""
-        kept = {f"{i}.parameters": vector for i, vector in enumerate(self.model.parameters)}
-        kept |= {f"{i}.memory.{j}": part for i, own in enumerate(self.model.memory) for j, part in enumerate(own)}
-        return kept if self.residual is None else kept | {"residual": self.residual}
+        model = self.model
+        state = {f"parameters.{owner}": vector for owner, vector in enumerate(model.parameters)}
+        for owner, memory in enumerate(model.memory):
+            state |= {f"memory.{owner}.{k}": np.asarray(part) for k, part in enumerate(memory)}
+        return state if self.residual is None else state | {"residual": self.residual}
 
     def from_state(self, state: dict[str, Array]) -> ParameterPoint:
-        """The point of this kind, game and shape that had this :meth:`state`, to the last bit.
+        """The point of this kind, in this game and geometry, that had this :meth:`state`.
 
         Raises:
             ValueError: the state is another kind of point's.
         """
         own = self.state()
-        if {name: array.shape for name, array in own.items()} != {name: np.shape(each) for name, each in state.items()}:
+        given, wanted = ({name: np.shape(part) for name, part in each.items()} for each in (state, own))
+        if given != wanted:
             raise ValueError(f"the point's arrays are {', '.join(state)}, not shaped as {', '.join(own)} are here.")
-        parameters = tuple(state[f"{i}.parameters"] for i in range(len(self.model.parameters)))
+        model = self.model
+        parameters = tuple(state[f"parameters.{owner}"] for owner in range(len(model.parameters)))
         memory = tuple(
-            tuple(state[f"{i}.memory.{j}"] for j in range(len(each))) for i, each in enumerate(self.model.memory)
+            tuple(state[f"memory.{owner}.{k}"] for k in range(len(each))) for owner, each in enumerate(model.memory)
         )
-        model = replace(self.model, parameters=parameters, memory=memory)
-        return replace_point(self, model, state.get("residual"))
+        return replace_point(self, replace(model, parameters=parameters, memory=memory), state.get("residual"))
 
     def direction(self, natural: Joint, weights: tuple[Array | None, ...]) -> Joint:
         """A natural field in this point's coordinates.
@@ -149,7 +152,7 @@ class ParameterPoint:
 
     def _regressed(self, rates: Joint, direction: Joint) -> ParameterPoint:
         rows = zip(self.tables, self.ground.references, rates.parts, direction.parts, strict=True)
-        targets = tuple(table.logits + rate * np.asarray(way) - at for table, at, rate, way in rows)
+        targets = tuple(np.asarray(table.logits + rate * way - at) for table, at, rate, way in rows)
         parameters, residual = self.model.spec.regresses_by.fit(self.model, self.ground, targets)
         return replace_point(self, replace(self.model, parameters=parameters), residual)
 
