@@ -148,7 +148,7 @@ __all__ = [
     "worst_case_win_rate",
 ]
 
-NEURAL = ("Activation", "Adam", "Neural", "NeuralModel", "Regression", "SGD")
+NEURAL = ("Activation", "Adam", "Neural", "NeuralModel", "Regression", "SGD", "SequencePolicy")
 """Names that need torch: imported when first asked for."""
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from stackelberg.combination import Combination
 from stackelberg.equilibrium.bradley_terry import fit_bradley_terry
 from stackelberg.equilibrium.closed_form import compact
-from stackelberg.expectation import Cells, Enumerate, Expectation
+from stackelberg.expectation import Cells, Enumerate, Expectation, Sample
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
 from stackelberg.geometry import Natural
 from stackelberg.kernel import Kernel, laid_out
@@ -256,6 +256,12 @@ class Field:
             point: where the players stand; probabilities and weights of rows are its own.
             opponents: whose policies the payoffs are read against, in place of the point's.
         """
+        if isinstance(self.expectation, Sample) and not isinstance(point.geometry, Natural):
+            estimate = getattr(point, "estimate", None)
+            if estimate is not None:  # a policy that speaks estimates its gradient token by token
+                against = (point if opponents is None else opponents).tables
+                forces: Forces = estimate(self.pull, self.expectation, against, self.generator)
+                return forces
         natural = self._read(point, opponents)
         if isinstance(point.geometry, Natural):
             return natural

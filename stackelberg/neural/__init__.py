@@ -9,6 +9,7 @@ from stackelberg.neural.mlp import Activation
 from stackelberg.neural.model import NeuralModel
 from stackelberg.neural.optimizer import SGD, Adam, Optimizer
 from stackelberg.neural.regression import Regression
+from stackelberg.neural.sequence import SequencePolicy
 from stackelberg.neural.spec import Neural
 
-__all__ = ["Activation", "Adam", "Neural", "NeuralModel", "Optimizer", "Regression", "SGD"]
+__all__ = ["Activation", "Adam", "Neural", "NeuralModel", "Optimizer", "Regression", "SGD", "SequencePolicy"]

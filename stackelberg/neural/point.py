@@ -159,4 +159,4 @@ class ParameterPoint:
 
 def replace_point(point: ParameterPoint, model: NeuralModel, residual: Array | None = None) -> ParameterPoint:
     """The same game and geometry with another model."""
-    return ParameterPoint(point.geometry, model, point.ground, residual)
+    return replace(point, model=model, residual=residual)
