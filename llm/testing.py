@@ -9,6 +9,9 @@ import torch
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+    from llm.lora import LoRA
+    from llm.policy import TransformerPolicy
+
 PAD, END, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -100,3 +103,18 @@ def _byte_vocabulary() -> dict[str, int]:
     from tokenizers import pre_tokenizers
 
     return {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+
+
+def tiny_policy(letters: str | None = None, *, lora: LoRA | None = None, seed: int = 0) -> TransformerPolicy:
+    """A tiny model as both players. With letters, the instruction is the last of them.
+
+    Example:
+        >>> tiny_policy("abc").dialogue.instruction
+        'c'
+    """
+    from llm.dialogue import Dialogue
+    from llm.policy import TransformerPolicy
+
+    tokenizer = tiny_tokenizer(letters)
+    dialogue = Dialogue() if letters is None else Dialogue(instruction=letters[-1])
+    return TransformerPolicy.of(tiny_model(tokenizer, seed=seed), tokenizer, lora=lora, dialogue=dialogue)
