@@ -158,8 +158,10 @@ class Dialogue:
         It follows y's tokens without their end mark, so that a finished y and one that was cut off by
         ``max_new_tokens`` are both closed once.
         """
-        messages = conversation(prompt)
-        answer = _absent_from(messages)
+        messages, answer = conversation(prompt), "answer"
+        around = self._improve(tokenizer, messages, "")
+        while answer in around:  # the instruction itself speaks of an answer
+            answer += "-answer"
         return _encode(tokenizer, self._improve(tokenizer, messages, answer).rpartition(answer)[2])
 
     def rewritten_prompt(self, tokenizer: Any, prompt: Prompt, answer: str) -> list[int]:
@@ -218,14 +220,6 @@ def announced(tokenizer: Any, dialogue: Dialogue) -> bool:
             "Leader and Follower have a sequence each: about twice the work (policy.one_sequence is False)."
         )
     return keeps
-
-
-def _absent_from(messages: Messages) -> str:
-    """A text to find again after rendering: in none of the messages."""
-    mark = "answer"
-    while any(mark in message["content"] for message in messages):
-        mark += "-answer"
-    return mark
 
 
 def _encode(tokenizer: Any, text: str) -> list[int]:
