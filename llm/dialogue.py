@@ -60,7 +60,7 @@ class ChatTemplate(Template):
 
 @dataclass(frozen=True)
 class PlainTemplate(Template):
-    """Plain text for models without a chat template: a name before each turn and an end behind it.
+    r"""Plain text for models without a chat template: a name before each turn and an end behind it.
 
     Args:
         user, assistant, system: written before a turn. The assistant's should not end in a space, which most
@@ -69,7 +69,7 @@ class PlainTemplate(Template):
 
     Example:
         >>> PlainTemplate().render(None, [{"role": "user", "content": "Why?"}])
-        'User: Why?\\n\\nAssistant:'
+        'User: Why?\n\nAssistant:'
     """
 
     user: str = "User: "

@@ -50,8 +50,8 @@ class Ending:
         """
         end = next((i + 1 for i, token in enumerate(tokens) if token in self.marks), None)
         kept = tuple(tokens[:end])
-        if self.stop and self._stopped(kept, tokenizer):
-            first = next(n for n in range(1, len(kept) + 1) if self._stopped(kept[:n], tokenizer))
+        if self.stop and self.stopped(kept, tokenizer):
+            first = next(n for n in range(1, len(kept) + 1) if self.stopped(kept[:n], tokenizer))
             return kept[:first], True
         return kept, end is not None
 
@@ -69,6 +69,7 @@ class Ending:
         said: str = tokenizer.decode(self.content(tokens), skip_special_tokens=True)
         return said[: min([said.find(stop) for stop in self.stop if stop in said], default=len(said))]
 
-    def _stopped(self, tokens: tuple[int, ...], tokenizer: Any) -> bool:
+    def stopped(self, tokens: tuple[int, ...], tokenizer: Any) -> bool:
+        """Whether a stop string stands in the tokens."""
         said = tokenizer.decode(tokens, skip_special_tokens=True)
         return any(stop in said for stop in self.stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -97,14 +97,14 @@ class TransformersGenerator:
         """See :class:`Generator`."""
         rows = _fresh(prompts, ending.pad) if memory is None else _continued(prompts, memory, ending.pad)
         chooser = _Chooser(sampling, list(seeds), speaker.device)
-        options = {"tokenizer": tokenizer, "stop_strings": list(sampling.stop)} if sampling.stop else {}
+        stops = [_Stops(ending, tokenizer, rows.ids.shape[1])] if ending.stop else []
         with speaker.listening(), _own_settings(speaker.core, sampling, ending):
             out = speaker.core.generate(
                 input_ids=rows.ids.to(speaker.device),
                 attention_mask=rows.mask.to(speaker.device),
                 past_key_values=rows.cache,
                 logits_processor=[chooser],
-                **options,
+                stopping_criteria=stops,
             )
         said = out.sequences[:, rows.ids.shape[1] :].tolist()
         drawn = [
@@ -191,18 +191,31 @@ class _Chooser:
         return rows
 
 
+class _Stops:
+    """Which rows have written a stop string; ``Ending.cut`` finds afterwards where."""
+
+    def __init__(self, ending: Ending, tokenizer: Any, prompt: int) -> None:
+        self.ending, self.tokenizer, self.prompt = ending, tokenizer, prompt
+        self.tail = 4 * max(len(stop) for stop in ending.stop) + 4  # tokens may be single bytes of a letter
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        new = input_ids[:, max(self.prompt, input_ids.shape[1] - self.tail) :].tolist()
+        done = [self.ending.stopped(tuple(row), self.tokenizer) for row in new]
+        return torch.tensor(done, device=input_ids.device)
+
+
 def _completion(tokens: list[int], log_probs: list[float], ending: Ending, tokenizer: Any) -> Completion:
     kept, finished = ending.cut(tokens, tokenizer)
     return Completion(kept, tuple(log_probs[: len(kept)]), finished)
 
 
 @contextmanager
-def _own_settings(core: Any, sampling: Sampling, ending: Ending) -> Any:
+def _own_settings(core: Any, sampling: Sampling, ending: Ending) -> Iterator[None]:
     """``generate`` fills whatever is unset from the model's settings, so those are exchanged, not overridden."""
     from transformers import GenerationConfig
 
     before = core.generation_config
-    core.generation_config = GenerationConfig(
+    core.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=sampling.max_new_tokens,
         do_sample=False,  # the chooser has added the noise
         eos_token_id=list(ending.marks),
@@ -218,5 +231,5 @@ def _own_settings(core: Any, sampling: Sampling, ending: Ending) -> Any:
 
 def _remembers_all(cache: Any) -> bool:
     """Whether every layer keeps every token: no sliding window, no recurrent state."""
-    layers = getattr(cache, "layers", None)
+    layers = getattr(cache, "layers", None) or []
     return bool(layers) and all(type(layer).__name__ == "DynamicLayer" for layer in layers)

@@ -125,7 +125,7 @@ class Scorer:
         chunks = self._chunks(speaker, states, targets, reference, far, kl)
         flat = [torch.cat(column) if column[0] is not None else None for column in zip(*chunks, strict=True)]
         lengths = [len(span.targets) for strip in strips for span in strip.spans]
-        pieces = [iter(column.split(lengths)) if column is not None else None for column in flat]
+        pieces = [iter(torch.split(column, lengths)) if column is not None else None for column in flat]
         return [
             tuple([next(column) for _ in strip.spans] if column is not None else [] for column in pieces)
             for strip in strips
@@ -203,7 +203,9 @@ def _states(speaker: Speaker, ids: Tensor, mask: Tensor) -> Tensor:
 
 def _scored(strips: list[Strip], mask: Tensor, side: Side) -> tuple[Tensor, Tensor, Tensor]:
     """Row, slot and target of every scored token."""
-    rows, places, targets = [], [], []
+    rows: list[int] = []
+    places: list[int] = []
+    targets: list[int] = []
     for row, strip in enumerate(strips):
         shift = mask.shape[1] - len(strip.ids) if side is Side.LEFT else 0
         for span in strip.spans:

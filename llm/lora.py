@@ -42,7 +42,7 @@ class LoRA:
         return LoraConfig(
             task_type="CAUSAL_LM",
             r=self.rank,
-            lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
+            lora_alpha=2 * self.rank if self.alpha is None else self.alpha,  # type: ignore[arg-type]  # a number
             lora_dropout=0.0,
             target_modules="all-linear" if self.targets is None else list(self.targets),
             fan_in_fan_out=transposed,
@@ -58,7 +58,7 @@ class LoRA:
 
 @contextmanager
 def old_names() -> Iterator[None]:
-    """peft 0.21 asks transformers 5.23 for a property by its old name; the warning concerns neither user nor us."""
+    """Hush: peft 0.21 asks transformers 5.23 for a property by its old name; the warning concerns neither user nor us."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         yield

@@ -219,7 +219,10 @@ def _checkpoint(speaker: Speaker) -> None:
     options: dict[str, Any] = {"use_reentrant": False}
     if speaker.state is not None:
         options["context_fn"] = remembering(speaker.network)
-    speaker.core.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+    if hasattr(speaker.core, "activation_checkpointing_enable"):  # transformers 5.23
+        speaker.core.activation_checkpointing_enable(activation_checkpointing_kwargs=options)
+    else:
+        speaker.core.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
 
 
 __all__ = ["FOLLOWER", "LEADER", "TransformerPolicy"]

@@ -126,7 +126,8 @@ def generate(
     sampling = Rollouts() if sampling is None else sampling
     messages = [conversation(prompt) for prompt in prompts]
     draw = _Draw(policy, sampling, TransformersGenerator() if generator is None else generator, seed)
-    asked = [(i, k, draw.opening(messages[i])) for i in range(len(messages)) for k in range(sampling.leaders)]
+    openings = [draw.opening(each) for each in messages]
+    asked = [(i, k, x) for i, x in enumerate(openings) for k in range(sampling.leaders)]
     lengths = [draw.room(x, messages[i]) * max(1, sampling.followers) for i, _, x in asked]
     episodes: dict[int, list[Episode]] = {}
     for batch in micro_batches(lengths, sampling.micro_batch_tokens):
@@ -187,7 +188,7 @@ class _Draw:
     def batch(self, asked: list[tuple[int, int, Tokens]], messages: list[Messages]) -> list[list[Episode]]:
         """The episodes of a few answers."""
         openings = [x for _, _, x in asked]
-        keys = [(LEADER, i, k) for i, k, _ in asked]
+        keys: list[tuple[int, ...]] = [(LEADER, i, k) for i, k, _ in asked]
         answers = self._say(LEADER, openings, keys, None)
         leaders = self._turns(openings, answers)
         heads = [
@@ -215,6 +216,11 @@ class _Draw:
         excess = len(ids) - (policy.max_positions - self.sampling.max_new_tokens)
         cut = len(policy.dialogue.leader_prompt(policy.tokenizer, head.messages)) - len(leader.prompt)
         excess = max(excess, cut)
+        if excess >= len(leader.prompt) + cut:
+            raise ValueError(
+                f"The Follower's prompt has {len(ids)} tokens as the template writes it; cutting {excess} would cut "
+                "into the answer. Lower max_new_tokens."
+            )
         return tuple(ids if excess <= 0 else self.sampling.overlong.fit(ids, excess, len(ids) - excess))
 
     def _say(self, role: int, prompts: list[Tokens], keys: list[tuple[int, ...]], memory: Any) -> Generated:

@@ -61,7 +61,7 @@ def load_adapters(places: dict[str, Path], options: dict[str, Any], *, base: str
     from peft import PeftConfig, PeftModel
 
     (first, place), *others = places.items()
-    found = base or PeftConfig.from_pretrained(place).base_model_name_or_path
+    found = base or PeftConfig.from_pretrained(str(place)).base_model_name_or_path
     if not found:
         raise ValueError(f"The adapter in {place} does not remember its base. Pass base= with its name or folder.")
     core = load_network(found, options, adapters=True)

@@ -104,7 +104,11 @@ def _span(turn: Turn) -> Span:
 
 
 def _completions(rows: Sequence[tuple[Tensor, Tensor, Tensor | None]]) -> Completions:
-    own, theirs, exact = zip(*rows, strict=True)
-    kl = None if exact[0] is None else pad_sequence(exact, batch_first=True)
-    mask = pad_sequence([torch.ones_like(row, requires_grad=False) for row in own], batch_first=True)
-    return Completions(pad_sequence(own, batch_first=True), pad_sequence(theirs, batch_first=True), mask, kl)
+    exact = [row[2] for row in rows if row[2] is not None]
+    own = [row[0] for row in rows]
+    mask = [torch.ones_like(row, requires_grad=False) for row in own]
+    return Completions(_right(own), _right([row[1] for row in rows]), _right(mask), _right(exact) if exact else None)
+
+
+def _right(rows: list[Tensor]) -> Tensor:
+    return pad_sequence(rows, batch_first=True)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from llm.lora import LoRA
     from llm.policy import TransformerPolicy
 
-PAD, END, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
+PAD, END = "<|pad|>", "<|end|>"
+SYSTEM, USER, ASSISTANT = "<|system|>", "<|user|>", "<|assistant|>"
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
@@ -44,14 +45,15 @@ def tiny_tokenizer(letters: str | None = None) -> PreTrainedTokenizerFast:
         inside = Tokenizer(models.BPE(vocab=_byte_vocabulary(), merges=[]))
         inside.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         inside.decoder = decoders.ByteLevel()
-        marks, pad, template = (PAD, END, "<|system|>", USER, ASSISTANT), PAD, CHAT_TEMPLATE
+        marks, pad, template = [PAD, END, SYSTEM, USER, ASSISTANT], PAD, CHAT_TEMPLATE
     else:
         inside = Tokenizer(models.WordLevel(vocab={END: 0} | {letter: i + 1 for i, letter in enumerate(letters)}))
         inside.pre_tokenizer = pre_tokenizers.Split("", "isolated")
         inside.decoder = decoders.Fuse()
-        marks, pad, template = (END,), END, LETTERS_TEMPLATE
+        marks, pad, template = [END], END, LETTERS_TEMPLATE
     inside.add_special_tokens([AddedToken(mark, special=True, normalized=False) for mark in marks])
-    made = PreTrainedTokenizerFast(tokenizer_object=inside, eos_token=END, pad_token=pad)
+    kind: Any = PreTrainedTokenizerFast
+    made: PreTrainedTokenizerFast = kind(tokenizer_object=inside, eos_token=END, pad_token=pad)
     made.chat_template = template
     return made
 
@@ -85,7 +87,8 @@ def tiny_model(
     """
     import transformers
 
-    kind = transformers.LlamaConfig if architecture is None else architecture
+    kind: Any = transformers.LlamaConfig if architecture is None else architecture
+    auto: Any = transformers.AutoModelForCausalLM
     marks = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     sizes = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 2}
     if kind is transformers.LlamaConfig:
@@ -95,8 +98,8 @@ def tiny_model(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: PreTrainedModel = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
-    return model.eval()
+        model: PreTrainedModel = auto.from_config(config, dtype=dtype).eval()
+    return model
 
 
 def _byte_vocabulary() -> dict[str, int]:
@@ -117,4 +120,6 @@ def tiny_policy(letters: str | None = None, *, lora: LoRA | None = None, seed: i
 
     tokenizer = tiny_tokenizer(letters)
     dialogue = Dialogue() if letters is None else Dialogue(instruction=letters[-1])
-    return TransformerPolicy.of(tiny_model(tokenizer, seed=seed), tokenizer, lora=lora, dialogue=dialogue)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # peft draws an adapter's first matrix
+        return TransformerPolicy.of(tiny_model(tokenizer, seed=seed), tokenizer, lora=lora, dialogue=dialogue)

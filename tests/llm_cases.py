@@ -49,4 +49,3 @@ def enumerated(policy: TransformerPolicy, prompt: str, longest: int) -> list[Epi
         shown = (*opening, *leader.content, *bridge)
         episodes += [Episode(0, i, messages, leader, turn(shown, second)) for second in everything]
     return episodes
-

@@ -120,15 +120,16 @@ def test_a_stop_string_ends_a_completion_where_it_first_stands():
 def test_stop_strings_and_padding_with_the_end_mark_do_not_mix():
     """The letters' tokenizer pads with its end mark: behind a stop string that must not read as an end."""
     policy = tiny_policy("abc")
-    sampling = llm.Rollouts(max_new_tokens=12, stop=("aa",), leaders=20)
+    sampling = llm.Rollouts(max_new_tokens=12, stop=("aa", "bb", "cc"), leaders=20)
     episodes = policy.generate(["b"], sampling, seed=2)
-    stopped = [each.leader for each in episodes if "aa" in policy.tokenizer.decode(each.leader.completion.tokens)]
-    assert stopped
+    written = {each.answer: policy.tokenizer.decode(each.leader.completion.tokens) for each in episodes}
+    stopped = [each.leader for each in episodes if any(stop in written[each.answer] for stop in sampling.stop)]
+    assert 2 < len(stopped) < 20
     for turn in stopped:
-        assert policy.tokenizer.decode(turn.completion.tokens).endswith("aa")
+        assert policy.tokenizer.decode(turn.completion.tokens).endswith(sampling.stop)
         assert turn.completion.finished
         assert turn.content == turn.completion.tokens
-        assert "aa" not in turn.text
+        assert not any(stop in turn.text for stop in sampling.stop)
     leader, follower = policy.score(episodes, sampling)
     assert llm.generator_gap(episodes, leader, follower) < 1e-5
 

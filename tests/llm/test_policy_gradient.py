@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from llm_cases import enumerated, nudge
+from transformers import GPT2Config
 
 import llm
 from llm.objective import losses
@@ -21,7 +22,6 @@ from stackelberg.gradient import (
     SequenceLevel,
     StackelbergReturns,
 )
-from transformers import GPT2Config
 
 LONGEST = 2
 KAPPA, TAU_LEADER, TAU_FOLLOWER = 5.0, 0.7, 0.3
@@ -96,7 +96,14 @@ def estimate(way, temperature, budget=16384, **options):
         weight.grad = None
     returns = StackelbergReturns(TAU_LEADER, TAU_FOLLOWER)
     for part in losses(
-        policy, episodes, p.flatten().tolist(), returns, sampling=sampling, kappa=KAPPA, weights=weights.tolist(), **options
+        policy,
+        episodes,
+        p.flatten().tolist(),
+        returns,
+        sampling=sampling,
+        kappa=KAPPA,
+        weights=weights.tolist(),
+        **options,
     ):
         part.loss.backward()
     return [weight.grad for weight in policy.parameters()]
@@ -153,7 +160,7 @@ def drawn(**options):
 
 @pytest.mark.parametrize("baseline", [Constant(), LeaveOneOut()], ids=str)
 def test_micro_batches_change_no_gradient_of_draws(baseline):
-    policy, sampling, episodes = drawn(leaders=3)
+    policy, _, episodes = drawn(leaders=3)
     returns, preference = StackelbergReturns(0.7, 0.3), np.random.default_rng(1).uniform(size=9).tolist()
     found, parts = [], []
     for budget in (16384, 64):
@@ -174,7 +181,9 @@ def test_micro_batches_change_no_gradient_of_draws(baseline):
 def test_leave_one_out_refuses_improvements_of_one_answer():
     policy, sampling, episodes = drawn(followers=2)
     with pytest.raises(ValueError, match="share an answer"):
-        next(losses(policy, episodes, [0.5] * 6, StackelbergReturns(0.1, 0.1), sampling=sampling, baseline=LeaveOneOut()))
+        next(
+            losses(policy, episodes, [0.5] * 6, StackelbergReturns(0.1, 0.1), sampling=sampling, baseline=LeaveOneOut())
+        )
 
 
 def test_one_number_an_episode():
