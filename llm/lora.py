@@ -58,7 +58,7 @@ class LoRA:
 
 @contextmanager
 def old_names() -> Iterator[None]:
-    """Hush: peft 0.21 asks transformers 5.23 for a property by its old name; the warning concerns neither user nor us."""
+    """No warning where peft 0.21 asks transformers 5.23 for a property by its old name."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         yield

@@ -124,7 +124,7 @@ def test_stop_strings_and_padding_with_the_end_mark_do_not_mix():
     episodes = policy.generate(["b"], sampling, seed=2)
     written = {each.answer: policy.tokenizer.decode(each.leader.completion.tokens) for each in episodes}
     stopped = [each.leader for each in episodes if any(stop in written[each.answer] for stop in sampling.stop)]
-    assert 2 < len(stopped) < 20
+    assert len(stopped) > 2
     for turn in stopped:
         assert policy.tokenizer.decode(turn.completion.tokens).endswith(sampling.stop)
         assert turn.completion.finished
