@@ -1,16 +1,82 @@
-"""Language models as players: the same games, the same solvers, the same ``solve``. Not written yet.
+"""Language models as players: the same games and the same estimator, with transformers for policies.
 
-This package is empty in version 0.1. It is here so that its place is kept and its dependencies are
-settled. It will hold transformer policies (a Leader and a Follower that refine each other's answers),
-judges that stand where a preference matrix stood, rollouts, training with checkpoints that resume, and
-refinement at inference time. What can be solved today is a table of preferences: see
-:mod:`stackelberg`.
+    policy = llm.TransformerPolicy.from_pretrained("some/model", lora=llm.LoRA(rank=64))
+    episodes = llm.generate(policy, prompts, llm.Rollouts(max_new_tokens=256), seed=0)
+    for part in llm.losses(policy, episodes, preference, game.returns(), sampling=..., kappa=5):
+        part.loss.backward()
+    answers = policy.refine(prompts, rounds=3)
 
-Its dependencies are the extra ``llm`` (torch, transformers, peft, accelerate, safetensors). It imports
-:mod:`stackelberg` and never :mod:`analysis`; ``stackelberg`` imports neither.
+Its dependencies are the extra ``llm`` (torch, transformers, peft, accelerate, safetensors), imported when a name that
+needs them is first used. It imports :mod:`stackelberg` and never :mod:`analysis`; ``stackelberg`` imports neither.
 
 An unrelated package on PyPI has the import name ``llm`` too, so the toolkit wants an environment of its
 own.
 """
 
-__all__: list[str] = []
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llm import dialogue, testing
+    from llm.dialogue import ChatTemplate, Dialogue, PlainTemplate, Refuse, TruncateLeft, keeps_earlier_turns
+    from llm.generation import Completion, Generated, Generator, TransformersGenerator
+    from llm.lora import LoRA
+    from llm.objective import generator_gap, losses
+    from llm.policy import TransformerPolicy
+    from llm.roles import Shared, TwoAdapters, TwoModels
+    from llm.rollouts import Episode, Rollouts, generate
+    from llm.sampling import Sampling
+
+_MODULES = {
+    "llm.dialogue": ("ChatTemplate", "Dialogue", "PlainTemplate", "Refuse", "TruncateLeft", "keeps_earlier_turns"),
+    "llm.generation": ("Completion", "Generated", "Generator", "TransformersGenerator"),
+    "llm.lora": ("LoRA",),
+    "llm.objective": ("generator_gap", "losses"),
+    "llm.policy": ("TransformerPolicy",),
+    "llm.roles": ("Shared", "TwoAdapters", "TwoModels"),
+    "llm.rollouts": ("Episode", "Rollouts", "generate"),
+    "llm.sampling": ("Sampling",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "TransformerPolicy",
+    "LoRA",
+    "Shared",
+    "TwoAdapters",
+    "TwoModels",
+    "Dialogue",
+    "ChatTemplate",
+    "PlainTemplate",
+    "Refuse",
+    "TruncateLeft",
+    "keeps_earlier_turns",
+    "Sampling",
+    "Rollouts",
+    "Episode",
+    "Completion",
+    "Generated",
+    "Generator",
+    "TransformersGenerator",
+    "generate",
+    "losses",
+    "generator_gap",
+    "dialogue",
+    "testing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that ``import llm`` needs no torch."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in ("dialogue", "testing"):
+        return importlib.import_module(f"llm.{name}")
+    raise AttributeError(f"module 'llm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What there is."""
+    return sorted(__all__)

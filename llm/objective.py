@@ -1,0 +1,180 @@
+"""From rollouts and a judge's answers to a loss: the seam on which a training loop stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from llm.logprobs import Scorer, micro_batches
+from llm.rollouts import Episode, Rollouts, unfinished_penalty
+from llm.scoring import score
+from stackelberg.gradient import (
+    KL,
+    Baseline,
+    Batch,
+    Completions,
+    Constant,
+    LeaveOneOut,
+    RaoBlackwell,
+    Returns,
+    RewardToGo,
+    Surrogate,
+    loss,
+    surrogates,
+)
+
+if TYPE_CHECKING:
+    from llm.policy import TransformerPolicy
+
+HALF = Constant(0.5)
+TO_GO = RewardToGo()
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One micro-batch of a step.
+
+    Args:
+        rows: which episodes.
+        batch: what the ground floor's estimator reads; its weights are 1/(all rows), so that parts add up.
+        surrogates: the Leader's, and the Follower's if there is one.
+        loss: to call ``backward`` on; the sum over the parts is the loss of the whole batch.
+    """
+
+    rows: tuple[int, ...]
+    batch: Batch
+    surrogates: tuple[Surrogate, ...]
+    loss: Tensor
+
+
+def losses(
+    policy: TransformerPolicy,
+    episodes: Sequence[Episode],
+    preference: Sequence[float],
+    returns: Returns,
+    *,
+    sampling: Rollouts,
+    kappa: float = 1.0,
+    baseline: Baseline = HALF,
+    kl: KL = TO_GO,
+    weights: Sequence[float] | None = None,
+    one_sequence: bool | None = None,
+) -> Iterator[Part]:
+    """The loss of a step, a micro-batch at a time: call ``part.loss.backward()`` on each before asking for the next.
+
+    The gradients then add up to those of the whole batch, whatever ``sampling.micro_batch_tokens`` is; only one
+    part's activations are alive. See :func:`stackelberg.gradient.surrogates` for the estimator.
+
+    Args:
+        policy: both roles and their references.
+        episodes: of :func:`llm.generate`, with the policy as it is now.
+        preference: p(y≻y'|x) of each, from a judge; the reward in a reward game.
+        returns: of the game, ``game.returns()``, with numbers for τ.
+        sampling: what the episodes were drawn with.
+        kappa: the Follower's weight.
+        baseline: ``LeaveOneOut`` compares the answers to a prompt, which stay in one micro-batch for it.
+        kl: how the KL enters; ``RaoBlackwell`` reads it exactly.
+        weights: of each episode, for an enumeration; 1/(number of episodes) by default.
+        one_sequence: False scores the players apart; by default as the policy says.
+
+    Raises:
+        ValueError: if numbers of rows differ, ``LeaveOneOut`` meets rollouts that are no independent draws, or a
+            group is longer than a micro-batch.
+
+    Example:
+        >>> import llm, stackelberg as sb
+        >>> from llm.testing import tiny_policy
+        >>> policy, sampling = tiny_policy(), llm.Rollouts(max_new_tokens=4)
+        >>> episodes = llm.generate(policy, ["Why?", "How?"], sampling)
+        >>> game = sb.StackelbergGame(sb.PreferenceMatrix.cycle(3), tau=0.1)
+        >>> for part in losses(policy, episodes, [1.0, 0.0], game.returns(), sampling=sampling, kappa=5):
+        ...     part.loss.backward()
+        >>> any(weight.grad.abs().sum() > 0 for weight in policy.parameters())
+        True
+    """
+    _check(episodes, preference, weights, baseline, sampling)
+    penalty = unfinished_penalty(episodes, sampling.missing_eos_penalty)
+    earned = torch.tensor(preference, dtype=torch.float64) + torch.tensor(penalty, dtype=torch.float64)
+    share = torch.tensor([1 / len(episodes)] * len(episodes) if weights is None else weights, dtype=torch.float64)
+    scorer = Scorer(sampling, micro_batch_tokens=2**62)  # the parts below are within the budget already
+    for rows in _parts(episodes, sampling.micro_batch_tokens, baseline):
+        said = [episodes[i] for i in rows]
+        leader, follower = score(
+            policy, said, sampling, kl=isinstance(kl, RaoBlackwell), scorer=scorer, one_sequence=one_sequence
+        )
+        like = leader.log_prob
+        batch = Batch(
+            earned[rows].to(like),
+            leader,
+            None if follower is None else _beside(follower, leader),
+            groups=torch.tensor([each.context for each in said], device=like.device),
+            weights=share[rows].to(like),
+        )
+        parts = surrogates(batch, returns, baseline=baseline, kl=kl)
+        yield Part(tuple(rows), batch, parts, loss(parts, kappa))
+
+
+def generator_gap(episodes: Sequence[Episode], leader: Completions, follower: Completions | None = None) -> float:
+    """The largest |log-probability as the generator had it − as it is recomputed|, over all tokens.
+
+    Near rounding if the rollouts are of this policy at this temperature. NaN where the generator told none.
+    """
+    gaps = [0.0]
+    for column, said in (("leader", leader), ("follower", follower)):
+        if said is None:
+            continue
+        for row, episode in enumerate(episodes):
+            told = getattr(episode, column).completion.log_probs
+            if told is None:
+                return float("nan")
+            again = said.log_prob[row, : len(told)].detach().double().cpu()
+            gaps.append(float((again - torch.tensor(told, dtype=torch.float64)).abs().max()))
+    return max(gaps)
+
+
+def _parts(episodes: Sequence[Episode], budget: int, baseline: Baseline) -> list[list[int]]:
+    """Rows in micro-batches; a prompt's rows stay together where the baseline compares them."""
+    lengths = [len((each.follower or each.leader).prompt) + len((each.follower or each.leader).content)
+               for each in episodes]  # fmt: skip
+    if not isinstance(baseline, LeaveOneOut):
+        return micro_batches(lengths, budget)
+    groups: dict[int, list[int]] = {}
+    for row, each in enumerate(episodes):
+        groups.setdefault(each.context, []).append(row)
+    whole = list(groups.values())
+    return [
+        [row for i in part for row in whole[i]]
+        for part in micro_batches([max(lengths[i] for i in rows) * len(rows) for rows in whole], budget)
+    ]
+
+
+def _check(
+    episodes: Sequence[Episode],
+    preference: Sequence[float],
+    weights: Sequence[float] | None,
+    baseline: Baseline,
+    sampling: Rollouts,
+) -> None:
+    for name, values in (("preference", preference), ("weights", weights)):
+        if values is not None and len(values) != len(episodes):
+            raise ValueError(f"{name} has {len(values)} numbers for {len(episodes)} episodes. Pass one an episode.")
+    if isinstance(baseline, LeaveOneOut) and len({each.answer for each in episodes}) < len(episodes):
+        raise ValueError(
+            "LeaveOneOut needs independent draws, and here several improvements share an answer: the Leader would be "
+            "compared with itself. Use followers=1, or Constant(0.5)."
+        )
+
+
+def _beside(follower: Completions, leader: Completions) -> Completions:
+    """The Follower's numbers on the Leader's device, where two models lie on two."""
+    device = leader.log_prob.device
+    moved = {
+        name: getattr(follower, name).to(device)
+        for name in ("log_prob", "reference_log_prob", "mask", "kl")
+        if getattr(follower, name) is not None
+    }
+    return replace(follower, **moved)

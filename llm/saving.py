@@ -1,0 +1,72 @@
+"""Reading and writing what a policy is made of: models, adapters, and the roles' templates as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llm.dialogue import ChatTemplate, Dialogue, PlainTemplate
+from llm.lora import old_names
+from llm.roles import Roles, Shared, TwoAdapters, TwoModels
+
+TEMPLATES = "stackelberg.json"
+_ROLES: dict[str, type[Roles]] = {kind.__name__: kind for kind in (Shared, TwoAdapters, TwoModels)}
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (ChatTemplate, PlainTemplate)}
+
+
+def templates_of(roles: Roles, dialogue: Dialogue) -> dict[str, Any]:
+    """What :func:`read_templates` reads.
+
+    Raises:
+        TypeError: if the roles or the template are of a kind of your own, which could not be read again.
+    """
+    for made, known in ((roles, _ROLES), (dialogue.template, _KINDS)):
+        if type(made).__name__ not in known:
+            raise TypeError(f"{type(made).__name__} cannot be written as JSON. Known are {', '.join(known)}.")
+    template = {"kind": type(dialogue.template).__name__, **dataclasses.asdict(dialogue.template)}  # type: ignore[call-overload]
+    return {"version": 1, "roles": type(roles).__name__, "instruction": dialogue.instruction, "template": template}
+
+
+def read_templates(folder: Path) -> tuple[Roles | None, Dialogue | None]:
+    """The roles and the dialogue of a saved policy; None twice where a folder or hub name has none."""
+    place = folder / TEMPLATES
+    if not place.is_file():
+        return None, None
+    found = json.loads(place.read_text(encoding="utf-8"))
+    if found.get("version") != 1:
+        raise ValueError(f"{place} is of version {found.get('version')}, and 1 is known here. Update the toolkit.")
+    template = dict(found["template"])
+    kind = _KINDS[template.pop("kind")]
+    return _ROLES[found["roles"]](), Dialogue(found["instruction"], kind(**template))
+
+
+def load_network(
+    place: str | Path, options: dict[str, Any], *, adapters: bool = False, base: str | Path | None = None
+) -> Any:
+    """A causal language model, with an adapter round it where the folder holds one."""
+    if (Path(place) / "adapter_config.json").is_file():
+        return load_adapters({"default": Path(place)}, options, base=base)
+    from transformers import AutoModelForCausalLM
+
+    chosen = {"dtype": "auto" if adapters else torch.float32, **options}
+    return AutoModelForCausalLM.from_pretrained(place, **chosen)
+
+
+def load_adapters(places: dict[str, Path], options: dict[str, Any], *, base: str | Path | None = None) -> Any:
+    """A base and its adapters by name, all of which learn."""
+    from peft import PeftConfig, PeftModel
+
+    (first, place), *others = places.items()
+    found = base or PeftConfig.from_pretrained(str(place)).base_model_name_or_path
+    if not found:
+        raise ValueError(f"The adapter in {place} does not remember its base. Pass base= with its name or folder.")
+    core = load_network(found, options, adapters=True)
+    with old_names():
+        network = PeftModel.from_pretrained(core, place, adapter_name=first, is_trainable=True)
+    for name, other in others:
+        network.load_adapter(other, name, is_trainable=True)
+    return network
