@@ -83,9 +83,10 @@ class AttributeVote:
         signs: one an attribute: +1 where more is better, −1 where less is.
 
     Example:
-        >>> helpful_and_short = lambda prompts, answers: np.array([[4.0, 1.0], [4.0, 3.0]])[: len(answers)]
-        >>> AttributeVote(helpful_and_short, (1, -1))(["x", "x"], ["a", "b"], ["c", "d"])
-        array([0.5, 0.5])
+        >>> known = {"short": (4.0, 1.0), "long": (4.0, 3.0)}
+        >>> helpful_and_short = lambda prompts, answers: np.array([known[answer] for answer in answers])
+        >>> AttributeVote(helpful_and_short, (1, -1))(["x"], ["short"], ["long"])
+        array([0.75])
     """
 
     scores: Scores

@@ -111,7 +111,7 @@ class LengthOnly:
 
     Example:
         >>> LengthOnly(2.0, 10.0)(["?"], ["a long answer"], ["short"]).round(3)
-        array([0.79])
+        array([0.791])
     """
 
     coefficient: float
