@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from llm.judges.protocol import JudgeError, OnFailure
 from llm.judges.report import JudgeReport, report
 from llm.judges.sequences import check_lengths, context_length, conversation_ids, pair_ids
 from llm.judges.wrappers import LengthOnly
+from llm.preference_run import claim, last_checkpoint, run_identity
 
 
 class Kind(enum.Enum):
@@ -109,11 +110,11 @@ def train_preference_model(
         JudgeError: a text is too long.
     """
     training, out = training or Training(), Path(out)
-    _claim(out, _run_identity(train, base, training), resume)
     model, tokenizer = _load(base, training)
     rows = _rows(train, model, tokenizer, training)
+    claim(out, run_identity(train, base, training), resume=resume)
     trainer = _trainer(model, tokenizer, rows, out, training, progress)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(out / "checkpoints") if resume else None)
+    trainer.train(resume_from_checkpoint=last_checkpoint(out / "checkpoints") if resume else None)
     trainer.save_model(str(out))
     tokenizer.save_pretrained(out)
     found = evaluate(out, train, test, training, trained=len(rows), device=str(trainer.args.device))
@@ -133,7 +134,7 @@ def evaluate(
 ) -> Evaluation:
     """The judge saved in ``folder`` on the test pairs, and the length-only judge fitted on the training pairs."""
     judge = load_judge(folder, device=device, max_tokens=training.max_tokens, on_failure=training.long)
-    given = {"weights": [pair.weight for pair in test], "ties": [pair.tie for pair in test]}
+    given: dict[str, Any] = {"weights": [pair.weight for pair in test], "ties": [pair.tie for pair in test]}
     _, chosen, rejected = columns(train)
     votes = np.array([0.5 if pair.tie else 1.0 for pair in train])
     length = LengthOnly.fit(chosen, rejected, votes, np.array([pair.weight for pair in train]))
@@ -175,7 +176,7 @@ def _rows(train: Sequence[PreferencePair], model: Any, tokenizer: Any, training:
             "weight": pair.weight / mean,
             "margin": float(pair.margin),
             "target": 0.5 if pair.tie else 1.0,
-        }  # fmt: skip
+        }
         for i, (pair, (one, other)) in enumerate(zip(train, texts, strict=True))
         if fits[2 * i] and fits[2 * i + 1]
     ]
@@ -189,13 +190,14 @@ def _trainer(model: Any, tokenizer: Any, rows: list[Any], out: Path, training: T
 
     from llm.preference_trainer import PairCollator, PreferenceTrainer
 
+    updates = math.ceil(len(rows) / (training.batch_size * training.accumulate)) * training.epochs
     arguments = TrainingArguments(
         output_dir=str(out / "checkpoints"),
         per_device_train_batch_size=training.batch_size,
         gradient_accumulation_steps=training.accumulate,
         num_train_epochs=training.epochs,
         learning_rate=training.learning_rate,
-        warmup_steps=training.warmup,
+        warmup_steps=math.ceil(training.warmup * updates),
         weight_decay=training.weight_decay,
         bf16=training.bf16,
         seed=training.seed,
@@ -213,39 +215,3 @@ def _trainer(model: Any, tokenizer: Any, rows: list[Any], out: Path, training: T
     if not progress:
         trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _run_identity(train: Sequence[PreferencePair], base: str | Path, training: Training) -> dict[str, Any]:
-    rows = json.dumps([asdict(pair) for pair in train], default=list).encode()
-    settings = {key: value.value if isinstance(value, enum.Enum) else value for key, value in asdict(training).items()}
-    return {"base": str(base), "pairs": hashlib.sha256(rows).hexdigest(), **settings}
-
-
-def _claim(out: Path, run: dict[str, Any], resume: bool) -> None:
-    """Make ``out`` this run's folder, or see that it is the one to be resumed."""
-    mark = out / "run.json"
-    if resume and mark.exists():
-        before = json.loads(mark.read_text(encoding="utf-8"))
-        changed = [f"{key} ({before.get(key)} before, {run[key]} now)" for key in run if before.get(key) != run[key]]
-        if changed:
-            raise ValueError(f"{out} was started otherwise: {', '.join(changed)}. Resume it as it was, or take a new "
-                             "folder.")  # fmt: skip
-        return
-    if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty. Name a new folder, or go on with the run in it by --resume.")
-    out.mkdir(parents=True, exist_ok=True)
-    mark.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint: Trainer writes ``trainer_state.json`` last, so one without it was cut short."""
-    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json") if _is_json(state)]
-    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return False
-    return True

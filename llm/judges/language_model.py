@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,7 @@ class LanguageModelJudge:
         failure: JudgeError | None = None
         headers = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
         limits = httpx2.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
-        async with httpx2.AsyncClient(headers=headers, limits=limits, timeout=None) as client:
+        async with httpx2.AsyncClient(headers=headers, limits=limits, timeout=None, verify=_certificates()) as client:
             line = Line(client, self._address, self.timeout, self.retry, self.budget, self.tally, self._pace)
             try:
                 async with asyncio.TaskGroup() as group:
@@ -127,6 +128,14 @@ class LanguageModelJudge:
     @property
     def _address(self) -> str:
         return self.url.rstrip("/") + "/chat/completions"
+
+
+@cache
+def _certificates() -> Any:
+    """Made once: it takes a tenth of a second."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:

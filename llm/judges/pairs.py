@@ -65,9 +65,9 @@ def read_pairs(path: str | Path) -> list[PreferencePair]:
     Raises:
         ValueError: a row that is none, with its line.
     """
-    opened = gzip.open(path, "rt", encoding="utf-8") if str(path).endswith(".gz") else open(path, encoding="utf-8")
-    with opened as lines:
-        pairs = [_row(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
+    raw = Path(path).read_bytes()
+    lines = (gzip.decompress(raw) if str(path).endswith(".gz") else raw).decode("utf-8-sig").split("\n")
+    pairs = [_row(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
     if not pairs:
         raise ValueError(f"{path} has no rows. Write one JSON object a line, with prompt, chosen and rejected.")
     return pairs
