@@ -124,7 +124,7 @@ class PairwiseModel(Classifier):
     """A judge that reads both answers at once, made antisymmetric: p = σ((g(x, y, y') − g(x, y', y)) / 2).
 
     The model has one label; it reads prompt, first and second answer with the separator token between them. It can
-    hold preferences with cycles, which no reward can.
+    hold preferences with cycles, which no reward can. p(y≻y') + p(y'≻y) = 1 to the precision of the model's dtype.
 
     Source: the preference model of Munos et al., *Nash learning from human feedback* (2023), here made antisymmetric.
 

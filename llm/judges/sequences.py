@@ -77,7 +77,7 @@ def logits_of(model: Any, pad: int, rows: list[list[int]], batch_tokens: int) ->
     model.eval()
     try:
         with torch.inference_mode():
-            for batch in by_length([len(ids) for ids in rows], batch_tokens):
+            for batch in by_length(rows, batch_tokens):
                 ids, mask = (each.to(model.device) for each in padded([rows[i] for i in batch], pad))
                 out[batch] = model(input_ids=ids, attention_mask=mask).logits.double().cpu().numpy()
     finally:
@@ -97,15 +97,17 @@ def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, Any]:
     return ids, mask
 
 
-def by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+def by_length(rows: Sequence[list[int]], batch_tokens: int) -> Iterator[list[int]]:
     """Batches of rows, the longest first, each of at most ``batch_tokens`` with its padding, one row at least.
 
-    >>> list(by_length([1, 5, 2], 6))
+    The same rows in another order make the same batches, and so the same numbers to the last bit.
+
+    >>> list(by_length([[7], [7, 7, 7, 7, 7], [7, 8]], 6))
     [[1], [2, 0]]
     """
     batch: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and lengths[batch[0]] * (len(batch) + 1) > batch_tokens:
+    for i in sorted(range(len(rows)), key=lambda i: (-len(rows[i]), rows[i])):
+        if batch and len(rows[batch[0]]) * (len(batch) + 1) > batch_tokens:
             yield batch
             batch = []
         batch.append(i)
