@@ -69,9 +69,14 @@ def check_lengths(rows: list[list[int]], longest: int, on_failure: OnFailure) ->
 
 
 def logits_of(model: Any, pad: int, rows: list[list[int]], batch_tokens: int) -> Array:
-    """The model's logits, (n, labels), float64: sorted by length, batches of at most ``batch_tokens`` with padding."""
+    """The model's logits, (n, labels), float64: sorted by length, batches of at most ``batch_tokens`` with padding.
+
+    Equal rows are read once.
+    """
     import torch
 
+    place = {row: i for i, row in enumerate(dict.fromkeys(map(tuple, rows)))}
+    where, rows = [place[tuple(row)] for row in rows], [list(row) for row in place]
     out = np.full((len(rows), model.config.num_labels), np.nan)
     training = model.training
     model.eval()
@@ -84,7 +89,7 @@ def logits_of(model: Any, pad: int, rows: list[list[int]], batch_tokens: int) ->
         model.train(training)
     if not np.isfinite(out).all():
         raise JudgeError("The judge's model answered with a number that is not finite. Load it with dtype='float32'.")
-    return out
+    return out[where]
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, Any]:
