@@ -20,7 +20,7 @@ class Checks:
     """p = 1 where the first answer passes the larger share of checks, 0 where the smaller, ½ where equal shares.
 
     Args:
-        of: the checks of a prompt, one or more. For the prompts of IFEval: ``llm.judges.ifeval.IFEval.read(file)``.
+        of: the checks of a prompt, one or more: look them up in a dict, say, by the prompt.
         identity: what tells these checks from others, if their judgements are to be kept.
 
     Source: Zhou et al., *Instruction-following evaluation for large language models* (2023).
