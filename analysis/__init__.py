@@ -14,6 +14,7 @@ from analysis.hodge import Flow, Hodge, hodge
 from analysis.noise import Excess, NoiseTest, noise_test
 from analysis.sensitivity import Sensitivity, sensitivity
 from analysis.structure import Structure, structure
+from analysis.timescales import Outcome, Timescales, timescales
 from analysis.transitivity import StochasticTransitivity, Transitivity, stochastic_transitivity
 from analysis.uncertainty import Bootstrap, Interval, bootstrap
 
@@ -35,6 +36,9 @@ __all__ = [
     "bradley_terry",
     "BradleyTerryFit",
     "Unavailable",
+    "timescales",
+    "Timescales",
+    "Outcome",
     "bootstrap",
     "Bootstrap",
     "Interval",

@@ -19,23 +19,38 @@ import stackelberg as sb
 from analysis.drawing.chain import draw_refinement
 from analysis.drawing.comparison import draw_comparison, draw_policy
 from analysis.drawing.contexts import of_context
+from analysis.drawing.convergence import Scale, draw_convergence
 from analysis.drawing.heatmap import draw_heatmap
+from analysis.drawing.kappa import draw_kappa
+from analysis.drawing.runs import Measure
 from analysis.drawing.save import Drawing, save
 from analysis.drawing.sensitivity import draw_sensitivity
 from analysis.drawing.simplex import draw_simplex
+from analysis.drawing.spectrum import draw_spectrum
+from analysis.drawing.timescales import draw_timescales
 from analysis.drawing.tournament import draw_tournament
+from analysis.drawing.trajectories import draw_trajectories
+from analysis.timescales import timescales
 
 __all__ = [
     "Drawing",
+    "Measure",
+    "Scale",
     "draw_comparison",
+    "draw_convergence",
     "draw_heatmap",
+    "draw_kappa",
     "draw_policy",
     "draw_refinement",
     "draw_sensitivity",
     "draw_simplex",
     "draw_solution",
+    "draw_spectrum",
+    "draw_timescales",
     "draw_tournament",
+    "draw_trajectories",
     "save",
+    "timescales",
 ]
 
 

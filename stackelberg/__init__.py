@@ -9,8 +9,13 @@ reward), one ``solve`` whose answers carry their certificate.
 array([1., 0., 0.])
 """
 
+from typing import Any
+
+from stackelberg.checkpoint import Checkpoint
+from stackelberg.dynamics import Cycle, Rate, Spectrum, detect_cycle, fit_rate, spectrum
 from stackelberg.errors import CertificateError, NoFiniteMaximiser
 from stackelberg.estimate import Estimate, Kind
+from stackelberg.evaluate import evaluate
 from stackelberg.evidence import Ballots, Counts, Unranked
 from stackelberg.expectation import Enumerate, OnPolicy, Sample, UniformActions
 from stackelberg.exploitability import (
@@ -21,15 +26,18 @@ from stackelberg.exploitability import (
     leader_payoffs,
     worst_case_win_rate,
 )
+from stackelberg.families import AnnotatorMixture
 from stackelberg.game import NashGame, RewardGame, StackelbergGame
 from stackelberg.geometry import Natural, Simplex, Softmax
 from stackelberg.gradient import Constant, LeaveOneOut, NoBaseline, RaoBlackwell, RewardToGo, SequenceLevel
 from stackelberg.io import read_preferences
+from stackelberg.learn import resume
 from stackelberg.payoff import payoff
 from stackelberg.preference import PreferenceMatrix
 from stackelberg.published import PublishedStackelbergGame
 from stackelberg.record import Record, Trajectory
 from stackelberg.refinement import chain, distinct_coverage, independent_coverage
+from stackelberg.saving import load
 from stackelberg.schedules import Cosine, Geometric, InverseTime, Linear, Piecewise, PowerDecay, Schedule
 from stackelberg.simplex import entropy, kl_divergence
 from stackelberg.solution import NashSolution, RewardSolution, Solution, StackelbergSolution, Status
@@ -53,14 +61,18 @@ from stackelberg.solvers import (
     SelfPlay,
     StackelbergGDA,
 )
+from stackelberg.tables import Tables
 
 __all__ = [
+    "AnnotatorMixture",
     "Ballots",
     "COMAL",
     "CertificateError",
+    "Checkpoint",
     "Constant",
     "Cosine",
     "Counts",
+    "Cycle",
     "EGPO",
     "Enumerate",
     "Estimate",
@@ -93,6 +105,7 @@ __all__ = [
     "PublishedStackelbergGame",
     "RLOO",
     "RaoBlackwell",
+    "Rate",
     "Record",
     "RewardGame",
     "RewardSolution",
@@ -104,25 +117,48 @@ __all__ = [
     "Simplex",
     "Softmax",
     "Solution",
+    "Spectrum",
     "StackelbergGDA",
     "StackelbergGame",
     "StackelbergSolution",
     "Status",
+    "Tables",
     "Trajectory",
     "UniformActions",
     "Unranked",
     "chain",
+    "detect_cycle",
     "distinct_coverage",
     "duality_gap",
     "entropy",
+    "evaluate",
     "exploitability",
+    "fit_rate",
     "follower_gap",
     "independent_coverage",
     "kl_divergence",
     "leader_gap",
     "leader_payoffs",
+    "load",
     "payoff",
     "read_preferences",
+    "resume",
     "solve",
+    "spectrum",
     "worst_case_win_rate",
 ]
+
+NEURAL = ("Activation", "Adam", "Neural", "NeuralModel", "Regression", "SGD", "SequenceModel", "SequencePolicy")
+"""Names that need torch: imported when first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in NEURAL:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from stackelberg import neural
+
+    return getattr(neural, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *NEURAL])

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from stackelberg.combination import Combination
 from stackelberg.equilibrium.bradley_terry import fit_bradley_terry
 from stackelberg.equilibrium.closed_form import compact
-from stackelberg.expectation import Cells, Enumerate, Expectation
+from stackelberg.expectation import Cells, Enumerate, Expectation, Sample
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
 from stackelberg.geometry import Natural
+from stackelberg.kernel import Kernel, laid_out
 from stackelberg.point import Joint, Point
 from stackelberg.policy import Tabular
 from stackelberg.simplex import log_of
@@ -85,15 +87,28 @@ class Pull(ABC):
         scaled.tau = self.tau * scale
         return scaled
 
+    def on(self, kernel: Kernel) -> Any:
+        """The same pull with its numbers as ``kernel`` has tables; made once."""
+        if type(kernel) is Kernel and kernel.dtype == np.float64:
+            return self
+        made: tuple[Kernel, Pull] | None = vars(self).get("_made")
+        if made is None or made[0] is not kernel:
+            there = copy.copy(self)
+            for name, value in vars(self).items():
+                if isinstance(value, np.ndarray):
+                    setattr(there, name, kernel.native(value))
+                elif isinstance(value, Joint):
+                    setattr(there, name, Joint(tuple(kernel.native(part) for part in value.parts)))
+            made = self._made = (kernel, there)
+        return made[1]
+
     def _pulls(self, tables: tuple[Tabular, ...]) -> list[Array]:
         rows = zip(tables, self.references.parts, self.tau.parts, strict=True)
         return [_pull(table, reference, tau) for table, reference, tau in rows]
 
 
 def _pull(table: Tabular, reference: Array, tau: Array) -> Array:
-    pull = np.subtract(reference, table.logits)
-    pull *= tau
-    return pull
+    return (reference - table.logits) * tau
 
 
 class StackelbergPull(Pull):
@@ -104,9 +119,9 @@ class StackelbergPull(Pull):
 
     def __init__(self, game: StackelbergGame) -> None:
         contexts, n = game.shape
-        self.costs = -game.preference.stacked
+        self.costs = laid_out(-game.preference.stacked)
         self.tau = Joint((game.tau_leader[:, None], game.tau_follower[:, None, None]))
-        self.references = Joint((log_of(game.leader_reference), log_of(compact(game.follower_reference))))
+        self.references = Joint((log_of(game.leader_reference), laid_out(log_of(compact(game.follower_reference)))))
         self.shapes = ((contexts, n), (contexts, n, n))
 
     def weights(self, tables: tuple[Tabular, ...]) -> tuple[Array | None, ...]:
@@ -115,10 +130,13 @@ class StackelbergPull(Pull):
 
     def at(self, tables: tuple[Tabular, ...]) -> Forces:
         """V̂ is what the Follower pays in all, its cost and its KL: the sum is made once for both players."""
-        pulls = self._pulls(tables)
-        reply = self.costs + pulls[1]
-        payoff = -tables[1].expect(reply if self.leader_pays_kl else self.costs)
-        natural = Joint((payoff, self.costs)), Joint(tuple(pulls)), Joint((payoff + pulls[0], reply))
+        leader, follower = tables
+        pull, tau = _pull(leader, self.references[0], self.tau[0]), _plain(self.tau[1])
+        costs = Combination((1.0, self.costs))
+        pulled = Combination((tau, self.references[1])) - tau * follower.log_probabilities
+        reply = costs + pulled
+        payoff = -follower.expect(reply if self.leader_pays_kl else costs)
+        natural = Joint((payoff, costs)), Joint((pull, pulled)), Joint((payoff + pull, reply))
         return Forces(natural, self.tau)
 
     def cells(self, tables: tuple[Tabular, ...], opponents: tuple[Tabular, ...]) -> Cells:
@@ -127,6 +145,11 @@ class StackelbergPull(Pull):
         if self.leader_pays_kl:
             cost = cost + _pull(opponents[1], self.references[1], self.tau[1])
         return Cells(opponents[1].probabilities, -cost, self.costs)
+
+
+def _plain(tau: Array) -> Any:
+    """One number where all are alike: much the quicker to multiply by."""
+    return float(tau.min()) if tau.min() == tau.max() else tau
 
 
 class OnePolicyPull(Pull):
@@ -193,6 +216,11 @@ natural_field.register(RewardGame, RewardPull)
 EXACT = Enumerate()
 
 
+def _own(point: Point) -> tuple[Tabular, ...]:
+    """The tables in the arrays that they move in; a point without such has NumPy's only."""
+    return getattr(point, "own", None) or point.tables
+
+
 class Field:
     """What a solver gets in place of the game: called at any point, it answers with the :class:`Forces` there.
 
@@ -228,23 +256,37 @@ class Field:
             point: where the players stand; probabilities and weights of rows are its own.
             opponents: whose policies the payoffs are read against, in place of the point's.
         """
+        if isinstance(self.expectation, Sample) and not isinstance(point.geometry, Natural):
+            estimate = getattr(point, "estimate", None)
+            if estimate is not None:  # a policy that speaks estimates its gradient token by token
+                against = (point if opponents is None else opponents).tables
+                forces: Forces = estimate(self.pull, self.expectation, against, self.generator)
+                return forces
         natural = self._read(point, opponents)
         if isinstance(point.geometry, Natural):
             return natural
-        weights = self.pull.weights(point.tables)
+        weights = self.pull.weights(_own(point))
         return Forces(natural.natural, natural.tau, lambda force: point.direction(force, weights))
 
+    def _own_forces(self, point: Point) -> Forces:
+        own = _own(point)
+        return self.natural(point) if own is point.tables else self.pull.on(own[0].kernel).at(own)
+
     def _read(self, point: Point, opponents: Point | None) -> Forces:
-        exact = self.natural(point)
+        exact = self._own_forces(point)
         if opponents is None and isinstance(self.expectation, Enumerate):
             return exact
-        against = (point if opponents is None else opponents).tables
-        payoff, pull = self.expectation.payoff(self.pull, point.tables, against, self.generator), exact.natural[1]
+        own, against = _own(point), _own(point if opponents is None else opponents)
+        if own is not point.tables and not isinstance(self.expectation, Enumerate):
+            raise ValueError("Draws are made from NumPy's float64. Leave policy=Tables(...) out, or sampling.")
+        payoff = self.expectation.payoff(self.pull.on(own[0].kernel), own, against, self.generator)
+        pull = exact.natural[1]
         return Forces((payoff, pull, payoff + pull), exact.tau)
 
     def mixed(self, point: Point, weight: float) -> Point:
         """The geometric mixture ``π^{1−weight} π_ref^weight`` of every policy with its reference."""
-        rows = zip(point.tables, self.pull.references.parts, strict=True)
+        own = _own(point)
+        rows = zip(own, self.pull.on(own[0].kernel).references.parts, strict=True)
         return Point(Natural(), tuple(table.shifted(at - table.logits, weight) for table, at in rows))
 
     def at_scale(self, scale: float) -> Field:

@@ -6,32 +6,88 @@ context for a single matrix); what solutions and diagnostics return has that axi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stackelberg.gradient import PolicyReturns, Returns, StackelbergReturns
 from stackelberg.preference import PreferenceMatrix
-from stackelberg.validation import Array, as_floats, as_numbers, check_distribution, check_shape
+from stackelberg.validation import Array, as_floats, as_numbers, check_distribution, check_features, check_shape
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from stackelberg.solution import NashSolution, RewardSolution, StackelbergSolution  # noqa: F401  # named below
 
 Answer = TypeVar("Answer")
 """The kind of solution a game has."""
 
+Family = Callable[[Array], Any]
+"""From features, (contexts, d), to preferences, (contexts, n, n)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Game(Generic[Answer]):
-    """What every game has: preferences, and weights ρ over the contexts (uniform by default)."""
+    """What every game has: preferences, and weights ρ over the contexts (uniform by default).
+
+    Contexts may have features, (contexts, d), beside P of shape (contexts, n, n); P may also be a callable from
+    features to such an array, which the game keeps as ``family``: then :meth:`on` is the game in other contexts.
+    """
 
     preference: PreferenceMatrix
+    contexts: Any = field(default=None, kw_only=True)
+    family: Family | None = field(default=None, init=False)
+
+    _carried: ClassVar[tuple[str, ...]] = ()
+    """What :meth:`on` hands on."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.preference, PreferenceMatrix):
-            object.__setattr__(self, "preference", PreferenceMatrix(self.preference))
+        given: Any = self.preference
+        if self.contexts is not None:
+            object.__setattr__(self, "contexts", check_features(self.contexts))
+        if callable(given):
+            if self.contexts is None:
+                raise ValueError("P is a function of features, and there are none. Pass contexts=features.")
+            object.__setattr__(self, "family", given)
+            given = given(self.contexts)
+        if not isinstance(given, PreferenceMatrix):
+            given = PreferenceMatrix(given)
+        object.__setattr__(self, "preference", given)
+        if self.contexts is not None and len(self.contexts) != self.shape[0]:
+            raise ValueError(
+                f"There are features for {len(self.contexts)} contexts, but P has {self.shape[0]}. "
+                "Give one row of features a matrix."
+            )
+
+    @property
+    def features(self) -> Array:
+        """(contexts, d): the contexts' features; one-hot, an indicator of each context, where none were given."""
+        return np.eye(self.shape[0]) if self.contexts is None else self.contexts
+
+    def on(self, contexts: ArrayLike, **changes: Any) -> Self:
+        """The same game in other contexts, such as held-out ones: P is a callable, all else carries over.
+
+        Args:
+            contexts: features, (contexts, d).
+            changes: arguments of the game that are to differ; needed where one differs from context to context.
+
+        Example:
+            >>> import stackelberg as sb
+            >>> mixture = sb.AnnotatorMixture.random(3, types=4, features=2)
+            >>> game = sb.StackelbergGame(mixture, tau=0.1, contexts=mixture.draw(8, seed=1))
+            >>> game.on(mixture.draw(100, seed=2)).shape
+            (100, 3)
+        """
+        if self.family is None:
+            raise ValueError(
+                "P is a table of these contexts and says nothing of others. "
+                "Pass a function from features to (contexts, n, n) as P."
+            )
+        kept = {name: one_for_all(name, getattr(self, name)) for name in self._carried if name not in changes}
+        return type(self)(self.family, contexts=contexts, **kept | changes)  # type: ignore[arg-type]  # a callable P
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -126,6 +182,7 @@ class StackelbergGame(Game["StackelbergSolution"]):
         follower_reference: ω_ref, (n,) for every y alike, (n, n) with a row an observed action y, or
             (contexts, n, n); uniform by default. Zeros are allowed where that player's τ > 0.
         context_weights: ρ, (contexts,); uniform by default.
+        contexts: features, (contexts, d), beside P of shape (contexts, n, n); P may be a function of them.
 
     Example:
         >>> import stackelberg as sb
@@ -140,6 +197,8 @@ class StackelbergGame(Game["StackelbergSolution"]):
     leader_reference: Any = field(default=None, kw_only=True)
     follower_reference: Any = field(default=None, kw_only=True)
     context_weights: Any = field(default=None, kw_only=True)
+
+    _carried: ClassVar = ("tau_leader", "tau_follower", "leader_reference", "follower_reference", "context_weights")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -175,11 +234,14 @@ class NashGame(Game["NashSolution"]):
         tau: KL coefficient ≥ 0, a number or one a context. At τ = 0 the solution is a maximal lottery.
         reference: π_ref, (n,) or (contexts, n); uniform by default. Zeros are allowed where τ > 0.
         context_weights: ρ, (contexts,); uniform by default.
+        contexts: features, (contexts, d), beside P of shape (contexts, n, n); P may be a function of them.
     """
 
     tau: Any = 0.1
     reference: Any = None
     context_weights: Any = field(default=None, kw_only=True)
+
+    _carried: ClassVar = ("tau", "reference", "context_weights")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -201,12 +263,15 @@ class RewardGame(Game["RewardSolution"]):
             by how often they were compared. Where P is not Bradley–Terry the answer depends on it.
         reference: π_ref, (n,) or (contexts, n); uniform by default. Zeros are allowed where τ > 0.
         context_weights: ρ, (contexts,); uniform by default.
+        contexts: features, (contexts, d), beside P of shape (contexts, n, n); P may be a function of them.
     """
 
     tau: Any = 0.1
     sampling: Any = None
     reference: Any = field(default=None, kw_only=True)
     context_weights: Any = field(default=None, kw_only=True)
+
+    _carried: ClassVar = ("tau", "sampling", "reference", "context_weights")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -218,6 +283,13 @@ class RewardGame(Game["RewardSolution"]):
         if (given < 0).any():
             raise ValueError(f"sampling weights must not be negative; the smallest is {given.min():.6g}.")
         object.__setattr__(self, "sampling", check_shape(given, (contexts, n, n), "sampling"))
+
+
+def one_for_all(name: str, values: Array) -> Array | None:
+    """A setting, (contexts, …) or (1, …), for contexts of which nothing is known; None where it is uniform weights."""
+    if (values != values[:1]).any():
+        raise ValueError(f"{name} differs from context to context. Pass {name}= for the new contexts.")
+    return None if name == "context_weights" else values[:1]
 
 
 def _of_rollouts(tau: Array, contexts: ArrayLike | None) -> Any:

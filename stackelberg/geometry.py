@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from stackelberg.policy import Tabular
-from stackelberg.simplex import project
 from stackelberg.validation import Array
 
 
@@ -21,7 +19,7 @@ class Geometry(ABC):
     """What a solver says that it moves in."""
 
     @abstractmethod
-    def direction(self, table: Tabular, natural: Array, weight: Array | None) -> Array:
+    def direction(self, table: Tabular, natural: Any, weight: Array | None) -> Any:
         """The gradient of the player's payoff here, from the natural field and the weights of the rows.
 
         Args:
@@ -31,7 +29,7 @@ class Geometry(ABC):
         """
 
     @abstractmethod
-    def step(self, table: Tabular, direction: Array, rate: float) -> Tabular:
+    def step(self, table: Tabular, direction: Any, rate: float) -> Tabular:
         """Where ``rate · direction`` leads."""
 
 
@@ -39,11 +37,11 @@ class Geometry(ABC):
 class Natural(Geometry):
     """Mirror descent, the natural gradient: logits move by u itself, row by row, ``π⁺ ∝ π exp(η u)``."""
 
-    def direction(self, table: Tabular, natural: Array, weight: Array | None) -> Array:
+    def direction(self, table: Tabular, natural: Any, weight: Array | None) -> Any:
         """The natural field u as it is; a row's weight plays no part."""
         return natural
 
-    def step(self, table: Tabular, direction: Array, rate: float) -> Tabular:
+    def step(self, table: Tabular, direction: Any, rate: float) -> Tabular:
         """Logits move."""
         return table.shifted(direction, rate)
 
@@ -52,13 +50,11 @@ class Natural(Geometry):
 class Softmax(Geometry):
     """The policy gradient: logits move by ∇_θ f, ``∂f/∂θ(y) = w π(y) (u(y) − E_π u)``."""
 
-    def direction(self, table: Tabular, natural: Array, weight: Array | None) -> Array:
+    def direction(self, table: Tabular, natural: Any, weight: Array | None) -> Any:
         """``w π (u − E_π u)``."""
-        centred = natural - table.expect(natural)[..., None]
-        centred *= table.probabilities
-        return centred if weight is None else centred * weight
+        return table.gradient(natural, weight)
 
-    def step(self, table: Tabular, direction: Array, rate: float) -> Tabular:
+    def step(self, table: Tabular, direction: Any, rate: float) -> Tabular:
         """Logits move."""
         return table.shifted(direction, rate)
 
@@ -76,12 +72,10 @@ class Simplex(Geometry):
 
     floor: float = 1e-12
 
-    def direction(self, table: Tabular, natural: Array, weight: Array | None) -> Array:
+    def direction(self, table: Tabular, natural: Any, weight: Array | None) -> Any:
         """``w u``; the constant that is missing is orthogonal to the simplex."""
         return natural if weight is None else natural * weight
 
-    def step(self, table: Tabular, direction: Array, rate: float) -> Tabular:
+    def step(self, table: Tabular, direction: Any, rate: float) -> Tabular:
         """Probabilities move, and are projected onto the simplex."""
-        moved = np.multiply(direction, rate)
-        moved += table.probabilities
-        return Tabular.from_probabilities(project(moved), self.floor)
+        return table.projected(direction, rate, self.floor)

@@ -9,9 +9,11 @@ import numpy as np
 from stackelberg.field import Pull
 from stackelberg.game import Game, StackelbergGame
 from stackelberg.geometry import Geometry, Simplex
+from stackelberg.kernel import Kernel
 from stackelberg.point import Point
 from stackelberg.policy import Tabular
 from stackelberg.solvers.base import Solver, TwoPlayerSolver
+from stackelberg.tables import Tables
 from stackelberg.validation import Array, check_distribution, check_shape, shown
 
 
@@ -40,8 +42,9 @@ def check_pairing(game: Game, solver: Solver) -> None:
 
 def starting_point(game: Game, solver: Solver, policy: Any, pull: Pull, start: Any) -> Point:
     """Everybody at the reference, or at ``start``: a policy, or (leader, follower) with None for the reference."""
-    if policy is not None:
-        raise TypeError(f"policy must be None, for fresh tables, not {shown(policy)}.")
+    if not isinstance(policy, Tables | None):
+        return _networks(game, solver, policy, start)
+    kernel = (Tables() if policy is None else policy).kernel()
     if not all(np.isfinite(reference).all() for reference in pull.references.parts):
         raise ValueError(
             "A reference has zeros, but learning needs log-ratios to it. Leave those actions out of P or solve exactly."
@@ -52,17 +55,31 @@ def starting_point(game: Game, solver: Solver, policy: Any, pull: Pull, start: A
         raise ValueError("start of a Stackelberg game is a pair (leader, follower). Put None for the reference.")
     rows = zip(given, names, pull.shapes, pull.references.parts, strict=True)
     tables = (
-        Tabular.from_logits(np.broadcast_to(at, shape)) if own is None else _given(own, name, shape, solver.moves_in)
+        Tabular.from_logits(np.broadcast_to(at, shape), kernel)
+        if own is None
+        else _given(own, name, shape, solver.moves_in, kernel)
         for own, name, shape, at in rows
     )
     return Point(solver.moves_in, tuple(tables))
 
 
-def _given(policy: Any, name: str, shape: tuple[int, ...], geometry: Geometry) -> Tabular:
+def _networks(game: Game, solver: Solver, policy: Any, start: Any) -> Any:
+    """Where a policy with parameters stands."""
+    if isinstance(policy, type) or not hasattr(policy, "point"):
+        raise TypeError(
+            f"policy must be a policy such as sb.Neural(), or None or sb.Tables() for tables, not {shown(policy)}. "
+            "Pass an object, with brackets."
+        )
+    if start is not None:
+        raise ValueError("start is for tables. To go on with a trained network, pass it as the policy: solution.model.")
+    return policy.point(game, solver.moves_networks_in)
+
+
+def _given(policy: Any, name: str, shape: tuple[int, ...], geometry: Geometry, kernel: Kernel) -> Tabular:
     name = f"start's {name}"
     table: Array = np.array(check_shape(check_distribution(policy, name), shape, name))
     if isinstance(geometry, Simplex):
-        return Tabular.from_probabilities(table, geometry.floor)
+        return Tabular.from_probabilities(table, geometry.floor, kernel)
     if (table == 0).any():
         raise ValueError(f"{name} has zeros, which logits cannot leave. Start inside the simplex.")
-    return Tabular.from_probabilities(table)
+    return Tabular.from_probabilities(table, kernel=kernel)

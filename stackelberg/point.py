@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class Joint:
 
     def norm(self) -> float:
         """The Euclidean norm of all parts together."""
-        return float(np.sqrt(sum(np.sum(np.square(part)) for part in self.parts)))
+        return float(np.sqrt(sum(np.sum(np.square(np.asarray(part))) for part in self.parts)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,30 +68,57 @@ class Point:
 
     Attributes:
         geometry: what a step is: see :mod:`stackelberg.geometry`.
-        tables: one policy a player, the first mover's first.
+        own: one policy a player, the first mover's first, in the arrays that they move in.
+        model: None; networks have one.
+        residual: None; networks miss what they are regressed onto, by so much.
     """
 
     geometry: Geometry
-    tables: tuple[Tabular, ...]
+    own: tuple[Tabular, ...]
+    model: ClassVar[None] = None
+    residual: ClassVar[Array | None] = None
+
+    @cached_property
+    def tables(self) -> tuple[Tabular, ...]:
+        """The same policies in NumPy's float64, for whoever looks on."""
+        tables = tuple(table.exact() for table in self.own)
+        return self.own if all(a is b for a, b in zip(tables, self.own, strict=True)) else tables
 
     @property
     def logits(self) -> Joint:
         """Normalised log-probabilities of every player."""
-        return Joint(tuple(table.logits for table in self.tables))
+        return Joint(tuple(table.logits for table in self.own))
 
     @property
     def probabilities(self) -> Joint:
         """Probabilities of every player."""
-        return Joint(tuple(table.probabilities for table in self.tables))
+        return Joint(tuple(table.probabilities for table in self.own))
 
     @property
     def finite(self) -> bool:
         """Whether every player's policy is a distribution still."""
-        return all(table.finite for table in self.tables)
+        return all(table.finite for table in self.own)
+
+    def state(self) -> dict[str, Array]:
+        """Everything that a checkpoint must keep of the point, as arrays by name."""
+        state = {}
+        for player, table in enumerate(self.own):
+            for part in ("weights", "exponents", "total"):
+                if getattr(table, part) is not None:
+                    state[f"{player}.{part}"] = table.kernel.exact(getattr(table, part))
+        return state
+
+    def from_state(self, state: dict[str, Array]) -> Point:
+        """The point of this kind, geometry and shape that had this :meth:`state`, to the last bit.
+
+        Raises:
+            ValueError: the state is another kind of point's.
+        """
+        return Point(self.geometry, tuple(table.from_state(state, f"{i}.") for i, table in enumerate(self.own)))
 
     def direction(self, natural: Joint, weights: tuple[Array | None, ...]) -> Joint:
         """The gradient of each player's payoff in this geometry, from its natural field and its rows' weights."""
-        rows = zip(self.tables, natural.parts, weights, strict=True)
+        rows = zip(self.own, natural.parts, weights, strict=True)
         return Joint(tuple(self.geometry.direction(*row) for row in rows))
 
     def step(self, rates: Joint, direction: Joint) -> Point:
@@ -98,5 +126,5 @@ class Point:
         return Point(self.geometry, tuple(self._moves(rates, direction)))
 
     def _moves(self, rates: Joint, direction: Joint) -> Iterator[Tabular]:
-        for table, rate, part in zip(self.tables, rates.parts, direction.parts, strict=True):
+        for table, rate, part in zip(self.own, rates.parts, direction.parts, strict=True):
             yield self.geometry.step(table, part, rate)

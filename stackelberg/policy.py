@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from stackelberg.combination import Combination
+from stackelberg.kernel import Kernel, laid_out
 from stackelberg.simplex import row_sums
 from stackelberg.validation import Array
 
@@ -18,53 +22,122 @@ FLOOR = np.finfo(float).tiny
 class Tabular:
     """A policy as a table of probabilities and their logarithms, rows along the last axis; never changed in place.
 
+    Weights are divided by their sums, and logits normalised, only when somebody reads them.
+
     Args:
-        probabilities: (contexts, n), or (contexts, n, n) with a row an observed action.
-        logits: the natural logarithms, normalised, kept apart so that probabilities below 1e-308 keep theirs.
+        weights: (contexts, n), or (contexts, n, n) with a row an observed action.
+        exponents: the natural logarithms, kept apart so that weights below 1e-308 keep theirs.
         finite: whether every row is a distribution; told from the row sums, which any NaN reaches.
+        total: the row sums, (…, 1); None where they are one.
+        kernel: does the passes over the table, and over the tables that come of it.
 
     Example:
         >>> Tabular.from_logits([0.0, np.log(3)]).probabilities
         array([0.25, 0.75])
     """
 
-    probabilities: Array
-    logits: Array
+    weights: Array
+    exponents: Array
     finite: bool = True
+    total: Array | None = None
+    kernel: Kernel = field(default_factory=Kernel, repr=False, metadata={"saved": False})
 
     @classmethod
-    def from_logits(cls, logits: ArrayLike) -> Tabular:
+    def from_logits(cls, logits: ArrayLike, kernel: Kernel | None = None) -> Tabular:
         """The softmax of ``logits``. Rows that are not finite stay so, and :attr:`finite` says it."""
-        return cls._normalise(np.array(logits, dtype=float))
+        own = Kernel() if kernel is None else kernel
+        return cls._softened(own, Combination((1.0, own.native(logits))))
 
     @classmethod
-    def from_probabilities(cls, probabilities: ArrayLike, floor: float = FLOOR) -> Tabular:
+    def from_probabilities(
+        cls, probabilities: ArrayLike, floor: float = FLOOR, kernel: Kernel | None = None
+    ) -> Tabular:
         """From rows that sum to one; logarithms are read at ``floor`` or above."""
-        given = np.asarray(probabilities, dtype=float)
-        logits = np.maximum(given, floor)
-        np.log(logits, out=logits)
-        return cls(given, logits, bool(np.isfinite(row_sums(given)).all()))
-
-    def shifted(self, direction: Array, rate: float) -> Tabular:
-        """The policy whose logits are ``logits + rate · direction``."""
-        logits = np.multiply(direction, rate)
-        logits += self.logits
-        return self._normalise(logits)
+        own = Kernel() if kernel is None else kernel
+        return cls._of(own.native(probabilities), floor, own)
 
     @classmethod
-    def _normalise(cls, logits: Array) -> Tabular:
-        """Take the array over. The rows were normalised a small step ago, so mostly no shift is needed."""
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            weights = np.exp(logits)
-            total = row_sums(weights)
-            if not ((total > 1e-100) & (total < 1e100)).all():
-                logits -= logits.max(axis=-1, keepdims=True)
-                np.exp(logits, out=weights)
-                total = row_sums(weights)
-            weights *= 1 / total  # much the quicker division
-            logits -= np.log(total)
-        return cls(weights, logits, bool(np.isfinite(total).all()))
+    def mean(cls, sums: Array, count: int) -> Tabular:
+        """The mean policy, from ``sums`` of the probabilities of ``count``."""
+        return cls._of(sums / count, FLOOR, Kernel())
 
-    def expect(self, values: Array) -> Array:
+    @classmethod
+    def _of(cls, probabilities: Array, floor: float, kernel: Kernel) -> Tabular:
+        return cls(probabilities, *kernel.logarithms(probabilities, floor), kernel=kernel)
+
+    def from_state(self, state: dict[str, Array], prefix: str) -> Tabular:
+        """The table, shaped and placed as this one, whose arrays ``state`` names after ``prefix``.
+
+        Raises:
+            ValueError: an array is missing, has another shape, or the rows are no distributions.
+        """
+        given = [state.get(prefix + name) for name in ("weights", "exponents", "total")]
+        if [getattr(part, "shape", None) for part in given[:2]] != [tuple(self.weights.shape)] * 2:
+            raise ValueError(f"the point's arrays {', '.join(state)} are not of tables shaped {self.weights.shape}.")
+        if any(np.isnan(part).any() for part in given if part is not None):
+            raise ValueError("the point's rows are no numbers.")
+        weights, exponents, total = (part if part is None else self.kernel.native(part) for part in given)
+        found = Tabular(weights, exponents, True, total, self.kernel)  # type: ignore[arg-type]
+        if not (np.abs(self.kernel.exact(found.probabilities).sum(axis=-1) - 1) < 1e-6).all():
+            raise ValueError("the point's rows are no distributions.")
+        return found
+
+    def exact(self) -> Tabular:
+        """The same policy in NumPy's float64, with sums of one to that precision."""
+        if type(self.kernel) is Kernel and self.kernel.dtype == np.float64:
+            return self
+        weights = laid_out(self.kernel.exact(self.weights))
+        exponents = laid_out(self.kernel.exact(self.exponents))
+        np.log(weights, out=exponents, where=weights > np.finfo(np.float32).tiny)  # as near as the weights themselves
+        return Tabular(weights, exponents, self.finite, row_sums(weights))
+
+    @cached_property
+    def probabilities(self) -> Array:
+        """Rows that sum to one."""
+        return self.weights if self.total is None else self.kernel.share(self.weights, self.total)
+
+    @cached_property
+    def logits(self) -> Array:
+        """The natural logarithms of the probabilities."""
+        return self.exponents if self.total is None else self.kernel.lower(self.exponents, self.total)
+
+    @property
+    def log_probabilities(self) -> Combination:
+        """The logits, not yet normalised: ``exponents − log total``."""
+        constant = () if self.total is None else ((-1.0, np.log(self.total)),)
+        return Combination((1.0, self.exponents), *constant)
+
+    def shifted(self, direction: Any, rate: float) -> Tabular:
+        """The policy whose logits are ``logits + rate · direction``; the direction an array or a combination."""
+        return self._softened(self.kernel, rate * Combination.of(direction) + self.exponents)
+
+    def projected(self, direction: Any, rate: float, floor: float) -> Tabular:
+        """``probabilities + rate · direction`` on the simplex again; logarithms are read at ``floor`` or above."""
+        moved = rate * Combination.of(direction) + self.probabilities
+        return Tabular(*self.kernel.project(moved, floor), kernel=self.kernel)
+
+    @classmethod
+    def _softened(cls, kernel: Kernel, logits: Combination) -> Tabular:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return cls(*kernel.soften(logits), kernel=kernel)
+
+    def expect(self, values: Any) -> Array:
         """``Σ_y π(y) values(y)`` of every row, without the last axis."""
-        return np.einsum("...n,...n->...", self.probabilities, values)
+        if isinstance(values, Combination):
+            terms = ((factor if isinstance(factor, float) else factor[..., 0], array) for factor, array in values.terms)
+            return sum(factor * self.expect(array) for factor, array in terms)  # type: ignore[return-value]
+        if values.shape[-1] == 1:
+            return values[..., 0]
+        expected = self.kernel.dot(self.weights, values)
+        return expected if self.total is None else expected / self.total[..., 0]
+
+    def gradient(self, natural: Any, weight: Array | None) -> Array:
+        """``weight π (natural − E_π natural)`` of every row."""
+        return self.kernel.gradient(self.weights, natural, weight, self.total)
+
+    def add_to(self, sums: Array) -> None:
+        """Add the probabilities to ``sums``, in place."""
+        if self.total is None or "probabilities" in vars(self):
+            sums += self.probabilities
+        else:
+            self.kernel.accumulate(sums, self.weights, self.total)

@@ -20,6 +20,10 @@ class Record:
         gap: the duality gap at each record, and that of the average iterate where one is kept.
         distance: the KL from the exact solution at each record (which is computed first).
         average: keep the running mean of all iterates; it becomes ``solution.average``.
+        best: keep the recorded iterate of smallest gap (over contexts, of smallest ρ-weighted gap); it becomes
+            ``solution.best``. It costs no time, and the memory of one more iterate. Needs ``gap``.
+        policies: keep the policies of each record.
+        forces: the norm of the field at each record, and what it says of its Lipschitz constant.
 
     Example:
         >>> import stackelberg as sb
@@ -34,6 +38,9 @@ class Record:
     gap: bool = True
     distance: bool = False
     average: bool = True
+    best: bool = True
+    policies: bool = False
+    forces: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.every, bool) or not isinstance(self.every, (int, np.integer)) or self.every < 1:
@@ -52,6 +59,13 @@ class Trajectory:
         average_gap: the duality gap of the mean of the iterates so far.
         distance: ``KL(π*‖π)``, in a Stackelberg game that of the pairs (y, y'):
             ``KL(π*‖π) + E_{y~π*} KL(ω*(·|y)‖ω(·|y))``.
+        residual: of a network that follows a rule in policy space, the root mean square in nats by which its last
+            regression missed the target's centred log-probabilities; 0 at the start.
+        gradient_norm: ``‖v‖`` of the field v of all players in the solver's coordinates (probabilities on the
+            simplex, else logits), without learning rates, up to the constant of each row; 0 at a solution.
+        lipschitz: the largest ``‖v(a) − v(b)‖ / ‖a − b‖`` of two successive records so far, a lower bound of the
+            field's Lipschitz constant along the run; 0 at the first record.
+        policies: of each player, (records, [contexts,] n) or (records, [contexts,] n, n).
     """
 
     steps: NDArray[np.int64]
@@ -60,6 +74,10 @@ class Trajectory:
     gap: Any = field(default=None)
     average_gap: Any = field(default=None)
     distance: Any = field(default=None)
+    residual: Any = field(default=None)
+    gradient_norm: Any = field(default=None)
+    lipschitz: Any = field(default=None)
+    policies: tuple[Any, ...] | None = field(default=None)
 
     def __len__(self) -> int:
         return len(self.steps)

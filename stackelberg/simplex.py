@@ -57,7 +57,7 @@ def restricted(reference: Array, face: NDArray[np.bool_]) -> Array:
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
-@np.errstate(over="ignore")  # a ratio of inf is no near one
+@np.errstate(over="ignore", divide="ignore")  # a ratio of inf is no near one, and 0 log 0 is masked
 def kl_divergence(policy: ArrayLike, reference: ArrayLike) -> Array:
     """``KL(policy ‖ reference) = Σ policy · log(policy / reference)`` in nats, along the last axis.
 
@@ -73,7 +73,12 @@ def kl_divergence(policy: ArrayLike, reference: ArrayLike) -> Array:
     near = np.abs(x) < 0.5
     small = np.where(near, x, 0.0)
     series = q * np.where(np.abs(small) < 1e-5, small**2 * (0.5 - small / 6), (1 + small) * np.log1p(small) - small)
-    return np.asarray(np.where(near, series, rel_entr(p, q) - p + q).sum(axis=-1))
+    if (np.isinf(x) & (q > 0)).any():  # the ratio is too large for a float, its logarithm is not
+        far = rel_entr(p, q)
+    else:
+        ratio = np.divide(p, q, out=np.ones(p.shape), where=(p > 0) & (q > 0))
+        far = np.where((q > 0) | (p == 0), p * np.log(ratio), np.inf)  # much the quicker
+    return np.asarray(np.where(near, series, far - p + q).sum(axis=-1))
 
 
 @np.errstate(over="ignore")  # a drop of −inf has weight 0, as it should
@@ -110,34 +115,36 @@ def entropy(policy: ArrayLike) -> Array:
 
 
 def row_sums(array: Array) -> Array:
-    """Sums along the last axis, which stays; a matrix product is much the faster on short rows."""
+    """Sums along the last axis, which stays; a matrix product is much the faster where rows lie one after another."""
+    if array.ndim > 1 and array.strides[-1] != array.itemsize:
+        return np.asarray(np.add.reduce(array, axis=-1, keepdims=True))
     rows = np.ascontiguousarray(array).reshape(-1, array.shape[-1])
     return (rows @ np.ones(array.shape[-1])).reshape(*array.shape[:-1], 1)
 
 
-def project(values: Array) -> Array:
+def project(values: Array, out: Array | None = None) -> Array:
     """The Euclidean projection of every row onto the probability simplex, ``max(values − λ, 0)`` with sum one.
 
     λ is found by Newton's method on the convex, piecewise linear ``Σ max(values − λ, 0) = 1`` from below:
     it rises to the root in finitely many steps, one where no entry ends at zero (Michelot 1986).
 
+    Args:
+        values: (…, n).
+        out: where to put it; ``values`` itself is allowed.
+
     >>> project(np.array([[0.5, 0.7], [2.0, 0.5]]))
     array([[0.4, 0.6],
            [1. , 0. ]])
     """
-    rows = values.reshape(-1, values.shape[-1])
-    moved = rows - (row_sums(rows) - 1) / rows.shape[-1]
-    below = moved < 0
-    if not below.any():
-        return moved.reshape(values.shape)
-    todo = np.flatnonzero(below.any(axis=-1))
+    moved = np.subtract(values, (row_sums(values) - 1) / values.shape[-1], out=out)
+    rows = moved.reshape(-1, moved.shape[-1])  # a view
+    todo = np.flatnonzero(rows.min(axis=-1) < 0) if moved.min() < 0 else np.empty(0, np.intp)
     while todo.size:
-        part = moved[todo]
-        active = part > 0
-        count = active.sum(axis=-1)
-        shift = (np.where(active, part, 0.0).sum(axis=-1) - 1) / np.maximum(count, 1)
-        part -= shift[:, None]
-        moved[todo] = part
-        todo = todo[((part > 0).sum(axis=-1) < count) & (shift > 0)]
-    np.maximum(moved, 0.0, out=moved)
-    return moved.reshape(values.shape)
+        part = rows[todo] if todo.size < len(rows) else rows
+        count = np.add.reduce(part > 0, axis=-1, keepdims=True)
+        clipped = np.maximum(part, np.zeros_like(part))
+        shift = (row_sums(clipped) - 1) / np.maximum(count, 1)
+        part = np.subtract(part, shift)
+        rows[todo] = part
+        todo = todo[((part > 0).sum(axis=-1) < count[:, 0]) & (shift[:, 0] > 0)]
+    return np.maximum(moved, np.zeros_like(moved), out=moved)

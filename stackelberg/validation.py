@@ -164,6 +164,18 @@ def check_distribution(values: ArrayLike, name: str) -> Array:
     return array
 
 
+def check_features(values: ArrayLike) -> Array:
+    """Features of contexts, (contexts, d), finite; a read-only copy."""
+    features = as_floats(values, "contexts")
+    if features.ndim != 2 or not features.size:
+        raise ValueError(
+            f"contexts must be features of shape (contexts, d), not {features.shape}. "
+            "Write one feature a context as features[:, None]."
+        )
+    features.flags.writeable = False
+    return features
+
+
 def check_shape(array: Array, shape: tuple[int, ...], name: str) -> Array:
     """``array`` broadcast to ``shape`` (a view), or a ``ValueError`` with both shapes."""
     if array.ndim <= len(shape):

@@ -38,6 +38,23 @@ def to_go(values: Tensor) -> Tensor:
     return values[..., ::-1].cumsum(-1)[..., ::-1]
 
 
+def first_to_last(mask: Tensor) -> Tensor:
+    """The column of each token in turn, then the masked ones: an order along the last axis.
+
+    >>> first_to_last(np.array([[0, 1, 1], [1, 0, 1]]))
+    array([[1, 2, 0],
+           [0, 2, 1]])
+    """
+    if is_torch(mask):
+        return (mask == 0).byte().argsort(dim=-1, stable=True)
+    return np.argsort(mask == 0, axis=-1, kind="stable")
+
+
+def taken(values: Tensor, order: Tensor) -> Tensor:
+    """``values`` (B, T) with the columns of each row in the given order."""
+    return values.gather(-1, order) if is_torch(values) else np.take_along_axis(values, order, axis=-1)
+
+
 def group_index(groups: Tensor) -> tuple[Tensor, int]:
     """The groups renumbered 0, 1, …, and how many there are."""
     if is_torch(groups):

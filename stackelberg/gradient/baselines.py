@@ -20,7 +20,7 @@ class Baseline(ABC):
         """The baseline of each payoff.
 
         Args:
-            payoffs: of one role, detached, (B, T): what remains to be earned from each token on.
+            payoffs: of one role, detached, (B, T): what remains to be earned from the t-th token on.
             groups: the prompt of each row, (B,).
             weights: of each row, (B, 1).
 
@@ -56,7 +56,7 @@ class Constant(Baseline):
 
 @dataclass(frozen=True)
 class LeaveOneOut(Baseline):
-    """The weighted mean of the *other* rows of the same prompt and role, position by position (RLOO).
+    """The weighted mean of the *other* rows of the same prompt and role, token number by token number (RLOO).
 
     ``b_it = Σ_{j≠i} w_j R_jt / Σ_{j≠i} w_j``, with j in the prompt of i; a row that has ended at t counts with what it
     earned, no KL to come. The rows of a prompt must be independent draws. Two rows with the same y and two

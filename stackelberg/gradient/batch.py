@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from stackelberg.gradient.arrays import Tensor, detached, exponential, where_seen
+from stackelberg.gradient.arrays import Tensor, detached, exponential, first_to_last, taken, where_seen
 
 
 @dataclass(frozen=True, eq=False)
 class Completions:
-    """One role's completions, padded to (B, T) on either side; nothing behind the mask is read.
+    """One role's completions, padded to (B, T) on any side; nothing behind the mask is read.
 
     Args:
         log_prob: log π(y_t | what came before), (B, T): the only array that may carry a gradient, with ``kl``.
@@ -43,6 +43,24 @@ class Completions:
                     f"{name} has shape {tuple(values.shape)} beside log_prob of shape {shape}. "
                     "Pass one number a token, padded to (B, T)."
                 )
+
+    @cached_property
+    def order(self) -> Tensor:
+        """The columns of each row's tokens in turn, those behind the mask last: (B, T)."""
+        return first_to_last(self.mask)
+
+    @cached_property
+    def in_turn(self) -> Completions:
+        """The same with every row's first token in column 0.
+
+        So a column says how many tokens came before, and not, as under left padding, how many are still to come.
+        """
+        arrays = (self.log_prob, self.reference_log_prob, self.mask, self.kl)
+        return Completions(*(None if values is None else taken(values, self.order) for values in arrays))
+
+    def in_place(self, values: Tensor) -> Tensor:
+        """Numbers in the columns of :attr:`in_turn`, (B, T), back in the columns of these completions."""
+        return taken(values, self.order.argsort(-1))
 
     @cached_property
     def log_ratios(self) -> Tensor:

@@ -27,8 +27,8 @@ class Role:
     sign: int
 
     def to_go(self, kl: KL) -> Tensor:
-        """What is still to be earned from token t on, (B, T), detached."""
-        return self.payoff[:, None] + self.coefficient * kl.weights(self.said)
+        """What is still to be earned from the t-th token on, (B, T), detached; nothing of its KL after the last."""
+        return self.payoff[:, None] + self.coefficient * kl.weights(self.said.in_turn)
 
 
 class Returns(ABC):

@@ -78,7 +78,7 @@ def _surrogate(role: Role, batch: Batch, baseline: Baseline, kl: KL) -> Surrogat
     advantages = payoffs - baseline(payoffs, batch.row_groups, weights)
     return Surrogate(
         said=role.said,
-        token_weights=where_seen(weights * advantages, role.said.mask),
+        token_weights=where_seen(role.said.in_place(weights * advantages), role.said.mask),
         kl=kl.differentiable(role.said),
         kl_weights=weights * role.coefficient,
         sign=role.sign,

@@ -1,0 +1,111 @@
+"""Tables in other precisions and on torch devices: the same solvers, the same trajectories."""
+
+import numpy as np
+import pytest
+from cases import CONCEPTS, LEARNERS, TAU
+
+import stackelberg as sb
+from stackelberg.point import Joint, Point
+from stackelberg.policy import Tabular
+
+PAIRS = [(learner, concept) for learner in LEARNERS for concept in CONCEPTS if concept.name in learner.concepts]
+NAMED = pytest.mark.parametrize(("learner", "concept"), PAIRS, ids=[f"{x.name}-{y.name}" for x, y in PAIRS])
+REFERENCE = np.array([0.4, 0.3, 0.2, 0.1])
+RECORD = sb.Record(every=5)
+
+
+def made(learner, concept):
+    p = 0.05 + 0.9 * sb.PreferenceMatrix.random(4, 3, contexts=3).probabilities
+    return concept.game(p, np.array([TAU, TAU, 0.7]) if learner.regularised else 0, REFERENCE)
+
+
+def policies(solution):
+    return (solution.leader, solution.follower) if isinstance(solution, sb.StackelbergSolution) else (solution.policy,)
+
+
+@NAMED
+def test_torch_in_float64_walks_numpys_way(learner, concept):
+    pytest.importorskip("torch")
+    game = made(learner, concept)
+    ours = sb.solve(game, learner.solver, steps=30, record=RECORD)
+    theirs = sb.solve(game, learner.solver, sb.Tables(device="cpu"), steps=30, record=RECORD)
+    for one, other in zip(policies(ours), policies(theirs), strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-10)
+    for name in ("gap", "value", "kl", "average_gap"):
+        np.testing.assert_allclose(
+            getattr(theirs.trajectory, name), getattr(ours.trajectory, name), atol=1e-10, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+@NAMED
+def test_float32_walks_the_same_way_as_far_as_it_can_see(learner, concept, device):
+    if device:
+        pytest.importorskip("torch")
+    game = made(learner, concept)
+    tables = sb.Tables(dtype="float32", device=device)
+    exact, coarse = (sb.solve(game, learner.solver, policy, steps=30, record=RECORD) for policy in (None, tables))
+    for one, other in zip(policies(exact), policies(coarse), strict=True):
+        assert other.dtype == np.float64
+        np.testing.assert_allclose(other, one, atol=5e-5)
+        np.testing.assert_allclose(other.sum(axis=-1), 1, atol=1e-12)
+    assert any(np.abs(a - b).max() > 1e-12 for a, b in zip(policies(exact), policies(coarse), strict=True))
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_float32_reaches_the_solution_to_its_precision(device):
+    if device:
+        pytest.importorskip("torch")
+    game = sb.StackelbergGame(sb.PreferenceMatrix.random(5, 1), 0.2)
+    run = sb.solve(game, sb.MirrorDescent(0.5, kappa=5), sb.Tables("float32", device), steps=500)
+    exact = sb.solve(game)
+    assert 0 <= run.gap + 1e-12 < 1e-6
+    np.testing.assert_allclose(run.leader, exact.leader, atol=1e-5)
+    np.testing.assert_allclose(run.follower, exact.follower, atol=1e-5)
+
+
+@pytest.mark.parametrize("geometry", [sb.Natural(), sb.Softmax(), sb.Simplex()])
+@pytest.mark.parametrize("n", [4, 40])
+def test_a_step_keeps_the_precision_that_was_asked_for(geometry, n):
+    kernel = sb.Tables("float32").kernel()
+    table = Tabular.from_logits(np.zeros((300, n)), kernel)
+    point = Point(geometry, (table,)).step(Joint((0.1,)), Joint((np.eye(300, n),)))
+    assert point.own[0].weights.dtype == point.own[0].exponents.dtype == np.float32
+    assert point.tables[0].probabilities.dtype == np.float64
+
+
+def test_a_device_that_is_not_there_is_refused():
+    torch = pytest.importorskip("torch")
+    game = sb.NashGame(sb.PreferenceMatrix.cycle(3), 0.1)
+    missing = "cuda:99" if torch.cuda.is_available() else "cuda"
+    with pytest.raises(ValueError, match=r"cannot be used here.*Pass a device that is there"):
+        sb.solve(game, sb.EGPO(), sb.Tables(device=missing), steps=1)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int64", "nonsense"])
+def test_a_precision_is_float64_or_float32(dtype):
+    with pytest.raises(ValueError, match="dtype must be float64 or float32"):
+        sb.Tables(dtype=dtype)
+
+
+def test_draws_are_not_mixed_with_other_tables():
+    game = sb.NashGame(sb.PreferenceMatrix.cycle(3), 0.1)
+    with pytest.raises(ValueError, match="Draws are made from NumPy"):
+        sb.solve(game, sb.EGPO(), sb.Tables("float32"), steps=1, sampling=sb.Sample(10))
+
+
+def test_memory_is_used_again_only_when_nobody_holds_it():
+    """Points never change, however many steps are taken from them."""
+    game = sb.StackelbergGame(sb.PreferenceMatrix.random(200), 0.1)
+    table = Tabular.from_logits(np.zeros((1, 200, 200)))
+    force = -game.preference.stacked
+    kept, copies = [], []
+    for k in range(12):
+        table = table.shifted(force, 0.1 * k)
+        kept.append((table, table.logits[:, 5:7], table.weights))
+        copies.append((table.logits[:, 5:7].copy(), table.weights.copy()))
+        for _ in range(3):
+            table.shifted(force, 1.0)
+    for (_, row, weights), (row_then, weights_then) in zip(kept, copies, strict=True):
+        np.testing.assert_array_equal(row, row_then)
+        np.testing.assert_array_equal(weights, weights_then)
