@@ -1,0 +1,53 @@
+"""The folder of a training run: whose it is, and from which checkpoint it may go on."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from llm.judges.pairs import PreferencePair
+
+
+def run_identity(train: Sequence[PreferencePair], base: str | Path, training: Any) -> dict[str, Any]:
+    """What a run depends on: the base, a hash of the pairs, and the settings (a dataclass)."""
+    rows = json.dumps([asdict(pair) for pair in train], default=list).encode()
+    settings = {key: value.value if isinstance(value, enum.Enum) else value for key, value in asdict(training).items()}
+    return {"base": str(base), "pairs": hashlib.sha256(rows).hexdigest(), **settings}
+
+
+def claim(out: Path, run: dict[str, Any], *, resume: bool) -> None:
+    """Make ``out`` this run's folder, or see that it is the one to be resumed."""
+    mark = out / "run.json"
+    if resume and mark.exists():
+        before = json.loads(mark.read_text(encoding="utf-8"))
+        changed = [f"{key} ({before.get(key)} before, {run[key]} now)" for key in run if before.get(key) != run[key]]
+        if changed:
+            raise ValueError(
+                f"{out} was started otherwise: {', '.join(changed)}. Resume it as it was, or take a new folder."
+            )
+        return
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty. Name a new folder, or go on with the run in it by --resume.")
+    out.mkdir(parents=True, exist_ok=True)
+    written = mark.with_suffix(".part")
+    written.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+    written.replace(mark)
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint: Trainer writes ``trainer_state.json`` last, so one without it was cut short."""
+    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json") if _is_json(state)]
+    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
