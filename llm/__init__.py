@@ -6,6 +6,8 @@
         part.loss.backward()
     answers = policy.refine(prompts, rounds=3)
 
+Judges, that stand where a preference matrix stood, are in :mod:`llm.judges`. Training through ``solve`` comes next.
+
 Its dependencies are the extra ``llm`` (torch, transformers, peft, accelerate, safetensors), imported when a name that
 needs them is first used. It imports :mod:`stackelberg` and never :mod:`analysis`; ``stackelberg`` imports neither.
 

@@ -384,8 +384,8 @@ def test_what_cannot_be_is_refused_with_a_sentence(sentence):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (lambda: sb.solve(CONDORCET, sb.StackelbergGDA(), sb.Neural), "policy must be sb.Neural"),
-        (lambda: sb.solve(CONDORCET, sb.StackelbergGDA(), "mlp"), "policy must be sb.Neural"),
+        (lambda: sb.solve(CONDORCET, sb.StackelbergGDA(), sb.Neural), "policy must be a policy"),
+        (lambda: sb.solve(CONDORCET, sb.StackelbergGDA(), "mlp"), "policy must be a policy"),
         (lambda: sb.evaluate(CONDORCET, SMALL), "takes a trained model"),
         (lambda: sb.Neural(optimizer=sb.Adam), "must be an Optimizer"),
         (lambda: sb.Neural(regression=3), "must be a Regression"),
