@@ -79,7 +79,7 @@ class Chart:
             tables = [Tabular.from_probabilities(table.probabilities + part, geometry.floor) for table, part in moved]
         else:
             tables = [Tabular.from_logits(table.logits + part) for table, part in moved]
-        return replace(self.centre, tables=tuple(tables))
+        return replace(self.centre, own=tuple(tables))
 
     def coordinates(self, point: Point) -> Array:
         """The coordinates of a point."""
