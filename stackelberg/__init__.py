@@ -9,6 +9,7 @@ reward), one ``solve`` whose answers carry their certificate.
 array([1., 0., 0.])
 """
 
+from stackelberg.checkpoint import Checkpoint
 from stackelberg.dynamics import Cycle, Rate, Spectrum, detect_cycle, fit_rate, spectrum
 from stackelberg.errors import CertificateError, NoFiniteMaximiser
 from stackelberg.estimate import Estimate, Kind
@@ -26,11 +27,13 @@ from stackelberg.game import NashGame, RewardGame, StackelbergGame
 from stackelberg.geometry import Natural, Simplex, Softmax
 from stackelberg.gradient import Constant, LeaveOneOut, NoBaseline, RaoBlackwell, RewardToGo, SequenceLevel
 from stackelberg.io import read_preferences
+from stackelberg.learn import resume
 from stackelberg.payoff import payoff
 from stackelberg.preference import PreferenceMatrix
 from stackelberg.published import PublishedStackelbergGame
 from stackelberg.record import Record, Trajectory
 from stackelberg.refinement import chain, distinct_coverage, independent_coverage
+from stackelberg.saving import load
 from stackelberg.schedules import Cosine, Geometric, InverseTime, Linear, Piecewise, PowerDecay, Schedule
 from stackelberg.simplex import entropy, kl_divergence
 from stackelberg.solution import NashSolution, RewardSolution, Solution, StackelbergSolution, Status
@@ -60,6 +63,7 @@ __all__ = [
     "Ballots",
     "COMAL",
     "CertificateError",
+    "Checkpoint",
     "Constant",
     "Cosine",
     "Counts",
@@ -129,8 +133,10 @@ __all__ = [
     "kl_divergence",
     "leader_gap",
     "leader_payoffs",
+    "load",
     "payoff",
     "read_preferences",
+    "resume",
     "solve",
     "spectrum",
     "worst_case_win_rate",

@@ -19,12 +19,12 @@ from stackelberg.commands import (
     emit,
     load,
     output_options,
-    pair_sampling,
     parse_reference,
-    parse_sampling,
     preferences_file,
     tau_option,
 )
+from stackelberg.game_options import game_of, game_options
+from stackelberg.learning_cli import learn
 from stackelberg.report import show_refinement, show_solution
 
 
@@ -61,23 +61,13 @@ def program() -> None:
       stackelberg compare election.csv --tau 0
       stackelberg solve election.csv --game stackelberg --tau 0.05
       stackelberg refine election.csv --rounds 4
+      stackelberg learn election.csv --solver mirror-descent --out runs/a
     """
 
 
 @program.command()
 @preferences_file
-@click.option(
-    "--game",
-    type=click.Choice(["stackelberg", "nash", "reward"]),
-    default="stackelberg",
-    show_default=True,
-    help="SLHF's Leader and Follower, NLHF's equilibrium, or RLHF's fitted reward.",
-)
-@tau_option
-@click.option("--tau-leader", type=float, help="The Leader's own τ (Stackelberg).")
-@click.option("--tau-follower", type=float, help="The Follower's own τ (Stackelberg).")
-@click.option("--reference", help="Reference policy A=0.5,B=0.3,C=0.2 of every player [default: uniform].")
-@pair_sampling
+@game_options
 @output_options
 def solve(
     file: str,
@@ -101,38 +91,13 @@ def solve(
     preference = load(file, unranked, context)
     if figures and preference.contexts is not None:
         raise ValueError(f"A figure is of one context, and FILE has {preference.contexts}. Pass --context 0.")
-    solution: Any = sb.solve(_game(preference, game, **players))
+    solution: Any = sb.solve(game_of(preference, game, **players))
     emit(solution.as_dict(), as_json=as_json, out=out, name=f"solve-{game}")
     if not as_json:
         show_solution(solution, game)
         confess(preference)
     if figures:
         draw(solution, out, seed, quiet=as_json)
-
-
-def _game(
-    preference: sb.PreferenceMatrix,
-    name: str,
-    *,
-    tau: float,
-    tau_leader: float | None,
-    tau_follower: float | None,
-    reference: str | None,
-    left_out: tuple[tuple[str, str], ...],
-) -> Any:
-    policy = parse_reference(reference, preference.labels)
-    if name != "stackelberg" and (tau_leader is not None or tau_follower is not None):
-        raise ValueError(f"--tau-leader and --tau-follower belong to --game stackelberg, not {name}. Use --tau.")
-    if name != "reward" and left_out:
-        raise ValueError(f"--without belongs to --game reward: the {name} game samples no pairs.")
-    if name == "nash":
-        return sb.NashGame(preference, tau=tau, reference=policy)
-    if name == "reward":
-        sampling = parse_sampling(left_out, preference.labels)
-        return sb.RewardGame(preference, tau=tau, sampling=sampling, reference=policy)
-    own = {"tau_leader": tau_leader, "tau_follower": tau_follower}
-    references = {"leader_reference": policy, "follower_reference": policy}
-    return sb.StackelbergGame(preference, tau=tau, **own, **references)
 
 
 @program.command()
@@ -166,7 +131,7 @@ def refine(
         raise ValueError(f"refine is of one matrix, and FILE has {preference.contexts} contexts. Pass --context 0.")
     if figures and start is not None:
         raise ValueError("--figures draws the chain that starts at the Leader. Leave out --start, or --figures.")
-    solution = sb.solve(_game(preference, "stackelberg", left_out=(), **players))
+    solution = sb.solve(game_of(preference, "stackelberg", left_out=(), **players))
     first = parse_reference(start, preference.labels)
     refinement = solution.refine(rounds, first)
     reference = parse_reference(players["reference"], preference.labels)
@@ -190,6 +155,9 @@ def refine(
         draw(solution, out, seed, quiet=as_json, rounds=rounds)
 
 
+program.add_command(learn)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the program; 0 on success, 2 with one readable line for bad input, 1 for an uncertified answer."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -202,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        program.main(arguments, prog_name="stackelberg", standalone_mode=False)
+        code = program.main(arguments, prog_name="stackelberg", standalone_mode=False)
     except click.ClickException as error:
         return _refuse(error.format_message(), error.exit_code if error.exit_code > 1 else 2)
     except click.Abort:
@@ -214,7 +182,7 @@ def _run(arguments: list[str] | None) -> int:
         return _refuse(str(error), 1)
     except (ValueError, OSError) as error:
         return _refuse(str(error), 2)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _warn(message: str, said: set[str]) -> None:

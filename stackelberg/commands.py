@@ -37,8 +37,7 @@ def options(*choices: Callable[[Command], Command]) -> Callable[[Command], Comma
     return decorate
 
 
-preferences_file = options(
-    click.argument("file"),
+reading_options = options(
     click.option(
         "--unranked",
         type=click.Choice([choice.value for choice in Unranked]),
@@ -49,6 +48,7 @@ preferences_file = options(
     ),
     click.option("--context", type=int, help="Take one context of FILE, counted from 0 [default: all]."),
 )
+preferences_file = options(click.argument("file"), reading_options)
 tau_option = click.option("--tau", type=float, default=0.1, show_default=True, help="KL coefficient, ≥ 0.")
 output_options = options(
     click.option(

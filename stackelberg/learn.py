@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from stackelberg.diagnostics import diagnostics
+from stackelberg import divergence
+from stackelberg.checkpoint import Checkpoint, keeping, stored_run
+from stackelberg.diagnostics import Diagnostics, diagnostics
 from stackelberg.expectation import Expectation
 from stackelberg.field import Field, natural_field
 from stackelberg.game import Game
 from stackelberg.pairing import check_pairing, starting_point
-from stackelberg.point import Joint, Point
+from stackelberg.progress import showing
 from stackelberg.record import Record
 from stackelberg.recorder import Recorder
+from stackelberg.run import Run
 from stackelberg.solution import Solution, Status
 from stackelberg.solvers.base import Solver
 from stackelberg.validation import shown
@@ -32,70 +35,118 @@ def learn(
     record: Record | None,
     tolerance: float | None,
     start: Any,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None,
     progress: bool,
 ) -> Solution:
     """Run ``solver`` on ``game``; see :func:`stackelberg.solve`."""
     check_pairing(game, solver)
     _check_budget(steps, record, tolerance)
     _check_sampling(sampling, seed)
-    field, look = Field(natural_field(game), sampling, np.random.default_rng(seed)), diagnostics(game)
-    recorder = Recorder(record, look, field, tolerance)
+    generator, look = np.random.default_rng(seed), diagnostics(game)
+    field = Field(natural_field(game), sampling, generator)
+    weights = game.context_weights  # type: ignore[attr-defined]  # every game sets its own
+    recorder = Recorder(record, look, field, tolerance, weights)
     point = starting_point(game, solver, policy, field.pull, start)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"), _bar(steps, progress) as tick:
-        point, status, t = _run(solver, field, point, recorder, steps, tick)
-        average = None
-        if recorder.seen:
-            mean = recorder.mean()
-            words = f"the mean of {recorder.seen} iterates"
-            average = look.solution(mean, field.pull.at(mean), status=status, report=words)
-        return look.solution(
-            point.tables,
-            field.natural(point),
-            status=status,
-            report=_report(status, t, solver, field.pull.tau, tolerance),
-            trajectory=recorder.trajectory(game),
-            average=average,
-        )
+    run = Run(point, solver.init(point), recorder, generator)
+    identity = {
+        "game": game,
+        "solver": solver,
+        "policy": policy,
+        "sampling": sampling,
+        "seed": int(seed),
+        "record": record,
+        "start": start,
+    }
+    budget = {"steps": int(steps), "tolerance": tolerance}
+    with (
+        np.errstate(over="ignore", invalid="ignore", divide="ignore"),
+        keeping(checkpoint, identity, run, budget) as keeper,
+        showing(run, steps, progress) as meter,
+    ):
+        watchers = [watcher for watcher in (keeper, meter) if watcher is not None]
+        status = _advance(run, solver, field, steps, watchers)
+        if keeper is not None:
+            keeper.save()
+        if status is Status.RAN and recorder.see(steps, run.point, last=True):
+            status = Status.REACHED
+        report = _report(status, run, tolerance)
+        if status is Status.RAN and run.step:
+            rates = solver.rates(run.step - 1, len(run.point.tables))
+            report += divergence.unsettled(run, rates, field.at_scale(solver.scale(run.step - 1)), weights)
+        solution = _solution(run, look, game, field, status, report)
+        if keeper is not None:
+            keeper.finish(solution)
+        return solution
 
 
-def _run(
-    solver: Solver, field: Field, point: Point, recorder: Recorder, steps: int, tick: Callable[[], None]
-) -> tuple[Point, Status, int]:
-    """The last finite point, how the run ended, and after how many steps."""
-    state = solver.init(point)
-    for t in range(steps):
-        if recorder.see(t, point, last=False):
-            return point, Status.REACHED, t
-        direction, state = solver.direction(t, point, field.at_scale(solver.scale(t)), state)
-        moved = point.step(solver.rates(t, len(point.tables)), direction)
+def resume(folder: str | os.PathLike[str], *, steps: int | None = None, progress: bool = False) -> Solution:
+    """Go on with the run in ``folder``, from the folder alone; see :class:`stackelberg.Checkpoint`.
+
+    The run is rebuilt as it was started: game, solver, policy, sampling, seed, record and start. It goes on to the
+    very trajectory that it would have had without a stop, records included.
+
+    Args:
+        folder: what was given to ``solve`` as ``checkpoint``.
+        steps: the budget in all, steps that were taken already included; by default the one it was last given.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: there is no run in the folder, it is damaged or was changed, or is further than ``steps``.
+        OSError: it cannot be read or written.
+    """
+    parts, budget = stored_run(folder)
+    return learn(
+        **parts,
+        steps=budget["steps"] if steps is None else steps,
+        tolerance=budget["tolerance"],
+        checkpoint=folder,
+        progress=progress,
+    )
+
+
+def _advance(run: Run, solver: Solver, field: Field, steps: int, watchers: Sequence[Callable[[], None]]) -> Status:
+    """Take the steps that are left; how that ended. The run stands at its last finite point then."""
+    if run.divergence is not None:
+        return Status.DIVERGED
+    players = len(run.point.tables)
+    while run.step < steps:
+        for watcher in watchers:
+            watcher()
+        if run.recorder.see(run.step, run.point, last=False):
+            return Status.REACHED
+        here, rates = field.at_scale(solver.scale(run.step)), solver.rates(run.step, players)
+        direction, memory = solver.direction(run.step, run.point, here, run.memory)
+        moved = run.point.step(rates, direction)
         if not moved.finite:
-            return point, Status.DIVERGED, t
-        point = moved
-        tick()
-    reached = recorder.see(steps, point, last=True)
-    return point, Status.REACHED if reached else Status.RAN, steps
+            run.divergence = divergence.likely_cause(run, rates, here)
+            return Status.DIVERGED
+        run.point, run.memory, run.step = moved, memory, run.step + 1
+    return Status.RAN
 
 
-def _report(status: Status, t: int, solver: Solver, tau: Joint, tolerance: float | None) -> str:
+def _solution(run: Run, look: Diagnostics, game: Game, field: Field, status: Status, report: str) -> Solution:
+    """Where the run stands, with the average and the best of its iterates."""
+    recorder, others = run.recorder, {}
+    if recorder.seen:
+        mean = recorder.mean()
+        words = f"the mean of {recorder.seen} iterates"
+        others["average"] = look.solution(mean, field.pull.at(mean), status=status, report=words)
+    if recorder.best is not None:
+        at, _, tables = recorder.best
+        words = f"the iterate after {at} steps, of smallest gap among the {len(recorder.steps)} recorded"
+        others["best"] = look.solution(tables, field.pull.at(tables), status=status, report=words)
+    forces, trajectory = field.natural(run.point), recorder.trajectory(game)
+    return look.solution(run.point.tables, forces, status=status, report=report, trajectory=trajectory, **others)
+
+
+def _report(status: Status, run: Run, tolerance: float | None) -> str:
     match status:
         case Status.DIVERGED:
-            return f"diverged at step {t}: {_likely_cause(solver.rates(t, len(tau)), tau)}"
+            return f"diverged at step {run.step}: {run.divergence}"
         case Status.REACHED:
-            return f"stopped at the tolerance {tolerance:g} after {t} steps"
+            return f"stopped at the tolerance {tolerance:g} after {run.step} steps"
         case _:
-            return f"ran all {t} steps"
-
-
-def _likely_cause(rates: Joint, tau: Joint) -> str:
-    """An explicit step multiplies the log-error by 1 − ητ, and grows it where ητ > 2."""
-    pulls = [float(np.max(part)) for part in (rates * tau).parts]
-    for who, pull, rate in zip(("first mover's", "Follower's"), pulls, rates.parts, strict=False):
-        if pull > 2:
-            return (
-                f"the {who} learning rate {rate:g} times tau is {pull:.3g}, above 2, so that each step overshoots "
-                f"the reference further. Use a learning rate below {2 * rate / pull:.3g} for it."
-            )
-    return f"the learning rates {', '.join(f'{rate:g}' for rate in rates.parts)} are too large. Divide them by ten."
+            return f"ran all {run.step} steps"
 
 
 def _check_budget(steps: Any, record: Record | None, tolerance: float | None) -> None:
@@ -114,15 +165,3 @@ def _check_sampling(sampling: Any, seed: Any) -> None:
         raise TypeError(f"sampling must be Enumerate() or Sample(n), not {shown(sampling)}. Pass sb.Sample(100).")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed must be a whole number, zero or more, not {shown(seed)}. Pass for example 0.")
-
-
-@contextmanager
-def _bar(steps: int, wanted: bool) -> Iterator[Callable[[], None]]:
-    if not wanted:
-        yield lambda: None
-        return
-    from rich.progress import Progress
-
-    with Progress() as progress:
-        task = progress.add_task("learning", total=steps)
-        yield lambda: progress.advance(task)

@@ -95,6 +95,27 @@ class Point:
         """Whether every player's policy is a distribution still."""
         return all(table.finite for table in self.own)
 
+    def state(self) -> dict[str, Array]:
+        """Everything that a checkpoint must keep of the point, as arrays by name."""
+        parts = ("probabilities", "logits")
+        return {f"{player}.{part}": getattr(table, part) for player, table in enumerate(self.tables) for part in parts}
+
+    def from_state(self, state: dict[str, Array]) -> Point:
+        """The point of this kind, geometry and shape that had this :meth:`state`, to the last bit.
+
+        Raises:
+            ValueError: the state is another kind of point's.
+        """
+        own = self.state()
+        if {name: array.shape for name, array in own.items()} != {name: np.shape(each) for name, each in state.items()}:
+            raise ValueError(f"the point's arrays are {', '.join(state)}, not shaped as {', '.join(own)} are here.")
+        players = range(len(self.tables))
+        tables = tuple(Tabular(state[f"{i}.probabilities"], state[f"{i}.logits"]) for i in players)
+        for table in tables:
+            if not (np.abs(table.probabilities.sum(axis=-1) - 1) < 1e-6).all() or np.isnan(table.logits).any():
+                raise ValueError("the point's rows are no distributions.")
+        return Point(self.geometry, tables)
+
     def direction(self, natural: Joint, weights: tuple[Array | None, ...]) -> Joint:
         """The gradient of each player's payoff in this geometry, from its natural field and its rows' weights."""
         rows = zip(self.own, natural.parts, weights, strict=True)

@@ -20,6 +20,8 @@ class Record:
         gap: the duality gap at each record, and that of the average iterate where one is kept.
         distance: the KL from the exact solution at each record (which is computed first).
         average: keep the running mean of all iterates; it becomes ``solution.average``.
+        best: keep the recorded iterate of smallest gap (over contexts, of smallest ρ-weighted gap); it becomes
+            ``solution.best``. It costs no time, and the memory of one more iterate. Needs ``gap``.
         policies: keep the policies of each record.
         forces: the norm of the field at each record, and what it says of its Lipschitz constant.
 
@@ -36,6 +38,7 @@ class Record:
     gap: bool = True
     distance: bool = False
     average: bool = True
+    best: bool = True
     policies: bool = False
     forces: bool = False
 

@@ -19,21 +19,48 @@ from stackelberg.validation import Array
 class Recorder:
     """One run's records. Built by :func:`stackelberg.learn.learn`, which shows it every iterate."""
 
-    def __init__(self, record: Record | None, diagnostics: Diagnostics, field: Field, tolerance: float | None) -> None:
+    def __init__(
+        self,
+        record: Record | None,
+        diagnostics: Diagnostics,
+        field: Field,
+        tolerance: float | None,
+        weights: Array,
+    ) -> None:
         self.record, self.diagnostics, self.field, self.tolerance = record, diagnostics, field, tolerance
+        self.weights = weights
         self.target = diagnostics.target() if record is not None and record.distance else None
         self.sums: list[Array] = []
         self.seen = 0
         self.steps: list[int] = []
         self.rows: dict[str, list[Array]] = {}
+        self.best: tuple[int, float, tuple[Tabular, ...]] | None = None
         self.policies: list[tuple[Array, ...]] = []
         self.before: tuple[Joint, Joint] | None = None
 
+    @property
+    def latest_gap(self) -> float | None:
+        """The largest gap of any context at the newest record; None where no gap is kept."""
+        return float(self.rows["gap"][-1].max()) if "gap" in self.rows else None
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a checkpoint must keep of the records."""
+        rows = {name: np.array(row) for name, row in self.rows.items()}
+        plain = {"sums": self.sums, "seen": self.seen, "best": self.best, "policies": self.policies}
+        return plain | {"steps": np.array(self.steps, np.int64), "rows": rows, "before": self.before}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up the records where :meth:`state` left them."""
+        self.sums, self.seen = [np.array(total) for total in state["sums"]], state["seen"]
+        self.steps, self.best = state["steps"].tolist(), state["best"]
+        self.policies, self.before = state["policies"], state["before"]
+        self.rows = {name: list(row) for name, row in state["rows"].items()}
+
     def see(self, t: int, point: Point, *, last: bool) -> bool:
-        """Take the iterate after t steps into account; whether the tolerance is reached there."""
+        """Take the iterate after t steps into account, once; whether the tolerance is reached there."""
         if self.record is None:
             return False
-        if self.record.average:
+        if self.record.average and self.seen <= t:  # a run that goes on shows its newest iterate again
             self._accumulate(point)
         if not last and t % self.record.every:
             return False
@@ -65,6 +92,8 @@ class Recorder:
             row["average_gap"] = look.gap(mean, self.field.pull.at(mean))
         if self.target is not None:
             row["distance"] = look.distance(tables, self.target)
+        if self.record.gap and self.record.best:
+            self._compare(t, row["gap"], tables)
         if self.record.forces:
             row |= self._forces(point, forces.total)
         if self.record.policies:
@@ -72,6 +101,12 @@ class Recorder:
         self.steps.append(t)
         for name, numbers in row.items():
             self.rows.setdefault(name, []).append(numbers)
+
+    def _compare(self, t: int, gap: Array, tables: tuple[Tabular, ...]) -> None:
+        """Keep the better iterate; tables never change, so that keeping one is no copy."""
+        here = float(self.weights @ gap)
+        if self.best is None or here < self.best[1]:
+            self.best = t, here, tables
 
     def _forces(self, point: Point, natural: Joint) -> dict[str, Array]:
         """The norm of the field here, and the steepest slope of the field between two records so far."""

@@ -26,8 +26,9 @@ def show_solution(solution: Any, name: str) -> None:
 def _certificate(here: dict[str, Any], name: str) -> str:
     gap = f"duality gap {max(here['gap'], 0):.1e}"
     if name == "nash":
+        gap += f"   exploitability {max(here['exploitability'], 0):.1e}"
         size = f"a face of dimension {here['dimension']}, maximum entropy shown"
-        return f"{gap}   exploitability {max(here['exploitability'], 0):.1e}   {'unique' if here['unique'] else size}"
+        return gap if here["unique"] is None else f"{gap}   {'unique' if here['unique'] else size}"
     return f"{gap}   residual {here['residual']:.1e}" if name == "reward" else gap
 
 
@@ -41,6 +42,8 @@ def _rows(here: dict[str, Any], name: str, soft: bool) -> tuple[list[str], list[
         return columns, [
             list(row) for row in zip(labels, here["leader"], here["values"], optimal, replies, strict=True)
         ]
+    if name == "nash" and here["support"] is None:  # learned: nothing is known of other equilibria
+        return ["answer y", "policy π(y)"], [list(row) for row in zip(labels, here["policy"], strict=True)]
     if name == "nash":
         played = ["●" if label in here["support"] else "" for label in labels]
         columns = ["answer y", "policy π(y)", "in some equilibrium"]

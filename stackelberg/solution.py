@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +42,8 @@ class Solution:
         report: the status as a sentence with its numbers: steps, gap, and the likely cause of a divergence.
         trajectory: what was recorded on the way; None for an exact solution.
         average: the mean of all iterates as a solution with a gap of its own; None where none was kept.
+        best: the recorded iterate of smallest gap (over contexts, of smallest ρ-weighted gap) as a solution with a
+            gap of its own; None where none was kept.
     """
 
     game: Game
@@ -49,6 +53,20 @@ class Solution:
     report: str = Status.SOLVED.value
     trajectory: Trajectory | None = field(default=None, repr=False)
     average: Solution | None = field(default=None, repr=False)
+    best: Solution | None = field(default=None, repr=False)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write everything to ``path``, a ``.npz`` file or a folder; :func:`stackelberg.load` reads it back exactly.
+
+        Returns:
+            the file written: ``path`` itself, or ``solution.npz`` in the folder.
+
+        Raises:
+            OSError: it cannot be written; a file that was there before is untouched.
+        """
+        from stackelberg.saving import save_solution
+
+        return save_solution(self, path)
 
     def as_dict(self) -> dict[str, Any]:
         """The answer as plain lists, in the stable form that ``--json`` prints."""
@@ -80,6 +98,7 @@ class StackelbergSolution(Solution):
     optimal_leaders: NDArray[np.bool_]
     stored_follower: Array | None = field(default=None, repr=False)
     average: StackelbergSolution | None = field(default=None, repr=False)
+    best: StackelbergSolution | None = field(default=None, repr=False)
 
     @cached_property
     def follower(self) -> Array:
@@ -184,6 +203,7 @@ class NashSolution(PolicySolution):
     support: NDArray[np.bool_] | None = None
     dimension: Any = None
     average: NashSolution | None = field(default=None, repr=False)
+    best: NashSolution | None = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Policy, face and certificate as plain lists."""
@@ -215,6 +235,7 @@ class RewardSolution(PolicySolution):
     residual: Any
     optimal_actions: NDArray[np.bool_]
     average: RewardSolution | None = field(default=None, repr=False)
+    best: RewardSolution | None = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Policy, rewards and certificate as plain lists."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, cast
 
+from stackelberg.checkpoint import Checkpoint
 from stackelberg.exact import exact
 from stackelberg.expectation import Enumerate, Expectation
 from stackelberg.game import Answer, Game
@@ -27,6 +29,7 @@ def solve(
     record: Record | None = EVERY_TENTH,
     tolerance: float | None = None,
     start: Any = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Answer:
     """Solve a game exactly, or let its players learn by a solver's rule.
@@ -52,6 +55,8 @@ def solve(
         record: what to keep on the way; None keeps nothing, neither trajectory nor average.
         tolerance: stop at a record whose gap is at most this in every context.
         start: the first policy, (leader, follower) in a Stackelberg game; the references by default.
+        checkpoint: the folder of a resumable run, or a :class:`Checkpoint`. Called again with the same folder,
+            ``solve`` goes on from there to the identical trajectory; see :func:`resume`.
         progress: show a progress bar.
 
     Returns:
@@ -60,7 +65,8 @@ def solve(
     Raises:
         CertificateError: if an exact answer cannot be certified; nothing uncertified is ever returned.
         NoFiniteMaximiser: if the Bradley–Terry likelihood of a reward game has no finite maximiser.
-        ValueError: if the solver is not for this game.
+        ValueError: if the solver is not for this game, or the checkpoint's folder holds another run.
+        OSError: if a checkpoint cannot be written; the earlier one is whole.
 
     Example:
         >>> import stackelberg as sb
@@ -86,13 +92,14 @@ def solve(
             record=record,
             tolerance=tolerance,
             start=start,
+            checkpoint=checkpoint,
             progress=progress,
         )
         return cast(Answer, learned)
-    unread = policy is not None or steps is not None or tolerance is not None or start is not None or progress
-    if unread or record is not EVERY_TENTH or sampling is not EVERYTHING or seed != 0:
+    unread = any(each is not None for each in (policy, steps, tolerance, start, checkpoint))
+    if unread or progress or record is not EVERY_TENTH or sampling is not EVERYTHING or seed != 0:
         raise ValueError(
-            "policy, steps, sampling, seed, record, tolerance, start and progress are for a solver; none was given. "
-            "Pass sb.MirrorDescent()."
+            "policy, steps, sampling, seed, record, tolerance, start, checkpoint and progress are for a solver; "
+            "none was given. Pass sb.MirrorDescent()."
         )
     return cast(Answer, exact(game))

@@ -148,9 +148,9 @@ def test_schedules_are_read_at_every_step():
 
 def test_progress_is_shown_on_request(capsys):
     sb.solve(NASH, sb.EGPO(), steps=3)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
     sb.solve(NASH, sb.EGPO(), steps=3, progress=True)
-    assert "learning" in capsys.readouterr().out
+    assert "learning: 3 of 3 steps" in capsys.readouterr().err
 
 
 ZERO = sb.NashGame(P, 0)
