@@ -58,7 +58,7 @@ def stretch(point: Point, rates: Joint, field: Field) -> tuple[float, float] | N
         ahead = point.step(PROBE * rates, direction)
         apart = _norm(_coordinates(ahead) - _coordinates(point))
         change = exact(ahead).total - direction
-        numbers = _norm(change) / apart, _norm(rates * change) / apart
+        numbers = (_norm(change) / apart, _norm(rates * change) / apart) if apart else (np.nan, np.nan)
     return numbers if ahead.finite and np.isfinite(numbers).all() else None
 
 

@@ -168,7 +168,12 @@ class Kernel:
             rows = table[part]
             moved.write(rows, part, logits[part])
             project(rows, out=rows)
-        return table, *self.logarithms(table, floor, logits)
+        logits, finite = self.logarithms(table, floor, logits)
+        return table, logits, finite and self.is_on_simplex(table)
+
+    def is_on_simplex(self, table: Any) -> bool:
+        """Whether every row sums to one, as far as the numbers that were projected could tell."""
+        return bool(np.abs(row_sums(table) - 1).max() < np.sqrt(np.finfo(self.dtype).eps))
 
     def logarithms(self, table: Array, floor: float, out: Array | None = None) -> tuple[Array, bool]:
         """``log max(table, floor)``, and whether every row has a finite sum."""

@@ -45,6 +45,11 @@ def load(path: str | os.PathLike[str]) -> Solution:
         ('ran all 20 steps', True)
     """
     place = Path(path)
+    if not (place / NAME if place.is_dir() else place).exists():
+        hint = (
+            f"It holds an unfinished run: sb.resume({str(place)!r}) goes on." if (place / "run.json").exists() else ""
+        )
+        raise FileNotFoundError(f"There is no solution at {place}. {hint or 'Save one with solution.save(...).'}")
     solution, _ = load_as(place / NAME if place.is_dir() else place, KIND, VERSION)
     if not isinstance(solution, Solution):
         raise ValueError(f"{place} holds a {type(solution).__name__}, no solution. Save with solution.save(...).")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from stackelberg.validation import shown
 
@@ -16,11 +17,18 @@ from stackelberg.validation import shown
 class Schedule(ABC):
     """A number for each step t = 0, 1, 2 and on."""
 
+    positive: ClassVar[tuple[str, ...]] = ("scale", "offset", "initial", "factor", "steps")
+    """What zero would make meaningless."""
+
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             numbers = value if isinstance(value, tuple) else (value,)
             if not all(isinstance(each, (int, float)) and math.isfinite(each) for each in numbers):
                 raise ValueError(f"{name} of {type(self).__name__} must be finite numbers, not {shown(value)}.")
+            if min(numbers, default=0) < 0:
+                raise ValueError(f"{name} of {type(self).__name__} must not be negative, and is {shown(value)}.")
+            if name in self.positive and 0 in numbers:
+                raise ValueError(f"{name} of {type(self).__name__} must be positive, not zero.")
 
     @abstractmethod
     def __call__(self, t: int) -> float:

@@ -43,7 +43,8 @@ class Solution:
         report: the status as a sentence with its numbers: steps, gap, and the likely cause of a divergence.
         trajectory: what was recorded on the way; None for an exact solution.
         average: the mean of all iterates as a solution with a gap of its own; None where none was kept.
-        model: the trained policy, where a network was trained; usable in other contexts and in another ``solve``.
+        model: the trained policy, where a network was trained; usable in other contexts and in another ``solve``. None
+            for tables: they go on from ``start=(solution.leader, solution.follower)``.
         best: the recorded iterate of smallest gap (over contexts, of smallest ρ-weighted gap) as a solution with a
             gap of its own; None where none was kept.
     """

@@ -63,9 +63,9 @@ class TorchKernel(Kernel):
         try:
             torch.zeros(1, **self.options)
         except (RuntimeError, AssertionError, TypeError, NotImplementedError) as reason:
-            first = str(reason).splitlines()[0]
+            first = str(reason).splitlines()[0].rstrip(".")
             raise ValueError(
-                f"device {shown(device)} cannot be used here: {first} Pass a device that is there, or None for NumPy."
+                f"device {shown(device)} cannot be used here: {first}. Pass a device that is there, or None for NumPy."
             ) from None
 
     def native(self, values: Any) -> Any:
@@ -92,7 +92,12 @@ class TorchKernel(Kernel):
         level = (ordered.cumsum(-1) - 1) / count
         active = (ordered > level).sum(-1, keepdim=True).clamp(min=1)
         table = (values - level.gather(-1, active - 1)).clamp(min=0)
-        return table, *self.logarithms(table, floor)
+        logits, finite = self.logarithms(table, floor)
+        return table, logits, finite and self.is_on_simplex(table)
+
+    def is_on_simplex(self, table: Any) -> bool:
+        """As the kernel for NumPy."""
+        return bool((table.sum(-1) - 1).abs().max() < float(np.sqrt(np.finfo(self.dtype).eps)))
 
     def logarithms(self, table: Any, floor: float, out: Any = None) -> tuple[Any, bool]:
         """As the kernel for NumPy."""

@@ -48,6 +48,29 @@ def test_a_divergence_names_step_cause_and_numbers(name):
     assert solution.report.endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("game", "solver"),
+    [
+        (sb.StackelbergGame(STACKELBERG.preference, 10.0), sb.GDA(100.0)),
+        (sb.NashGame(NASH.preference, 1e3), sb.NashMDPG(1.0)),
+        (sb.RewardGame(NASH.preference, 10.0), sb.RLOO(100.0)),
+        (sb.StackelbergGame(STACKELBERG.preference, 1e300), sb.MirrorDescent()),
+    ],
+    ids=["gda", "nash-md-pg", "rloo", "huge tau"],
+)
+def test_a_run_that_no_longer_moves_is_reported_all_the_same(game, solver):
+    assert sb.solve(game, solver, steps=1000).report
+
+
+@pytest.mark.parametrize("tau", [1e15, 1e17, 1e200])
+def test_rows_that_projection_can_no_longer_tell_are_a_divergence(tau):
+    """A sum of one is lost in the rounding of 1e15; what is returned is a distribution."""
+    solution = sb.solve(sb.StackelbergGame(STACKELBERG.preference, tau), sb.StackelbergGDA(), steps=20)
+    assert solution.status is sb.Status.DIVERGED
+    np.testing.assert_allclose(solution.leader.sum(), 1, atol=1e-7)
+    np.testing.assert_allclose(solution.follower.sum(axis=-1), 1, atol=1e-7)
+
+
 @pytest.mark.parametrize("name", DIVERGING)
 def test_the_advice_helps(name):
     """What the report says to use instead does not diverge."""

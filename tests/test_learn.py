@@ -169,7 +169,7 @@ REFUSALS = {
     "Pass sb.MirrorDescent": lambda: sb.solve(NASH, steps=10),
     "are for a solver": lambda: sb.solve(NASH, record=sb.Record(every=1)),
     "learning_rate must be a positive": lambda: sb.EGPO(learning_rate=0),
-    r"learning_rate\(1\) must be a positive": lambda: sb.solve(NASH, sb.EGPO(lambda t: 1 - t)),
+    r"learning_rate\(2\) must be zero or a positive": lambda: sb.solve(NASH, sb.EGPO(lambda t: 1 - t)),
     "kappa must be a positive": lambda: sb.MirrorDescent(kappa=-1),
     "every must be a positive": lambda: sb.Record(every=0),
 }

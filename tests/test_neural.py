@@ -131,7 +131,7 @@ def test_under_adam_with_a_shared_network_kappa_weighs_before_adam():
 
 
 def test_adam_is_torchs():
-    adam, rng = sb.Adam(0.8, 0.95, 1e-3), np.random.default_rng(0)
+    adam, rng = sb.Adam(beta1=0.8, beta2=0.95, epsilon=1e-3), np.random.default_rng(0)
     theirs = torch.zeros(6, dtype=torch.float64, requires_grad=True)
     oracle = torch.optim.Adam([theirs], lr=0.1, betas=(0.8, 0.95), eps=1e-3, maximize=True)
     ours, memory = np.zeros(6), adam.init(np.zeros(6))
@@ -307,7 +307,7 @@ def test_a_model_samples_and_scores_its_actions():
 
 
 @BOTH
-@pytest.mark.parametrize("optimizer", [None, sb.Adam(0.8)], ids=["plain", "adam"])
+@pytest.mark.parametrize("optimizer", [None, sb.Adam(beta1=0.8)], ids=["plain", "adam"])
 def test_a_model_comes_back_from_its_file(tmp_path, shared, optimizer):
     policy = replace(SMALL, shared=shared, optimizer=optimizer, activation=sb.Activation.SILU)
     model = sb.solve(GAME, sb.StackelbergGDA(0.05), policy, steps=5).model

@@ -195,6 +195,30 @@ def test_kappa_may_be_a_schedule():
     assert np.abs(fixed.follower - falling.follower).max() > 1e-3
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: sb.InverseTime(2, 0),
+        lambda: sb.InverseTime(-1, 2),
+        lambda: sb.PowerDecay(1.0, -5),
+        lambda: sb.Geometric(1.0, 0.0),
+        lambda: sb.Linear(1.0, 0.0, 0),
+        lambda: sb.Piecewise((5,), (1.0, float("nan"))),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_is_refused_when_it_is_made(made):
+    with pytest.raises(ValueError, match="must"):
+        made()
+
+
+def test_a_rate_may_come_down_to_zero_and_no_further():
+    game = GAMES["nash"]()
+    ended, longer = (sb.solve(game, sb.EGPO(sb.Linear(0.5, 0.0, 10)), steps=steps) for steps in (10, 20))
+    np.testing.assert_array_equal(ended.policy, longer.policy)
+    with pytest.raises(ValueError, match=r"learning_rate\(3\) must be zero or a positive number"):
+        sb.solve(game, sb.EGPO(lambda t: 0.3 - 0.1001 * t), steps=10)
+
+
 def test_an_annealed_tau_is_the_field_of_the_scaled_game():
     p = sb.PreferenceMatrix.random(4, 2)
     warm = sb.solve(sb.StackelbergGame(p, tau=0.2), sb.MirrorDescent(0.3, tau_scale=3.0), steps=7)

@@ -160,7 +160,7 @@ class _Fit:
 
 def _checked(steps: ArrayLike, errors: ArrayLike) -> tuple[Array, Array]:
     t, rows = as_floats(steps, "steps"), np.atleast_2d(as_floats(errors, "errors"))
-    if t.ndim != 1 or rows.ndim != 2 or rows.shape[1] != len(t) or not len(rows):
+    if t.ndim != 1 or rows.ndim != 2 or rows.shape[1] != len(t) or not rows.size:
         raise ValueError(
             f"errors must be (records,) or (runs, records) beside steps (records,), not {np.shape(errors)} beside "
             f"{t.shape}. Transpose a trajectory with contexts: trajectory.gap.T."

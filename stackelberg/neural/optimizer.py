@@ -45,7 +45,7 @@ class SGD(Optimizer):
         return direction, memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Adam(Optimizer):
     """``m ← β₁m + (1−β₁)d``, ``v ← β₂v + (1−β₂)d²``, ``θ⁺ = θ + η m̂/(√v̂ + ε)`` (Kingma and Ba 2015).
 

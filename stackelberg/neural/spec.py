@@ -15,6 +15,7 @@ from stackelberg.neural.model import NeuralModel, references_of
 from stackelberg.neural.optimizer import SGD, Optimizer, check_optimizer
 from stackelberg.neural.point import ParameterPoint
 from stackelberg.neural.regression import Regression
+from stackelberg.tables import Tables
 from stackelberg.validation import shown
 
 
@@ -62,6 +63,8 @@ class Neural:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.hidden, (tuple, list)):
+            raise ValueError(f"hidden is one width a layer, not {shown(self.hidden)}. Pass for example (16,).")
         object.__setattr__(self, "hidden", tuple(self.hidden))
         for name, widths in (("hidden", self.hidden), ("embedding", (self.embedding,))):
             if any(isinstance(width, bool) or not isinstance(width, int) or width < 1 for width in widths):
@@ -70,6 +73,7 @@ class Neural:
             raise TypeError(f"activation must be a function, not {shown(self.activation)}. Pass sb.Activation.TANH.")
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f'dtype must be "float32" or "float64", not {shown(self.dtype)}. Tables are float64.')
+        Tables(self.dtype, self.device).kernel()  # refuses a device that is not there
         check_optimizer(self.optimizer)
         if self.regression is not None and not isinstance(self.regression, Regression):
             raise TypeError(f"regression must be a Regression or None, not {shown(self.regression)}. Pass its options.")

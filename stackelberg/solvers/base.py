@@ -113,8 +113,13 @@ class FollowsField(TwoPlayerSolver):
 
 
 def at_step(value: Scheduled, t: int, name: str) -> float:
-    """The number that holds at step t, checked to be positive."""
-    return positive(value(t), f"{name}({t})") if callable(value) else float(value)
+    """The number that holds at step t; a schedule may come down to zero, and is checked at every step."""
+    if not callable(value):
+        return float(value)
+    found = value(t)
+    if isinstance(found, bool) or not isinstance(found, Real) or not 0 <= float(found) < math.inf:
+        raise ValueError(f"{name}({t}) must be zero or a positive number, not {shown(found)}. Mend the schedule.")
+    return float(found)
 
 
 def positive(value: Any, name: str) -> float:
