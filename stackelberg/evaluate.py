@@ -33,7 +33,7 @@ def evaluate(game: Game[Answer], model: Any) -> Answer:
     if not hasattr(model, "tables"):
         raise TypeError(
             f"evaluate takes a trained model, not {shown(model)}. Pass solution.model of a run with sb.Neural(); "
-            "tables have none: they say nothing of other contexts, and go on with start=(solution.leader, solution.follower)."
+            "tables have none: they go on with start=(solution.leader, solution.follower)."
         )
     tables = model.tables(game)
     contexts = game.shape[0]
