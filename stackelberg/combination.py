@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from stackelberg.validation import Array
 
 Part = tuple[slice, ...]
+SMALL = 1 << 10
+"""Sums of up to so many cells are computed in the plainest way."""
 
 
 class Combination(NDArrayOperatorsMixin):
@@ -51,6 +53,8 @@ class Combination(NDArrayOperatorsMixin):
         """The sum."""
         if not isinstance(self.terms[0][1], np.ndarray):  # torch tensors
             return sum(factor * array for factor, array in self.terms)
+        if math.prod(self.shape) <= SMALL:
+            return reduce(np.add, (array * factor for factor, array in self.terms))
         out = np.empty_like(self._plan[0][1])
         self.write(out, (slice(None),) * out.ndim, np.empty_like(out))
         return out

@@ -54,7 +54,7 @@ def laid_out(values: Array, dtype: Any = np.float64) -> Array:
 
 def blocks(shape: tuple[int, ...]) -> Iterator[Part]:
     """Slices that tile a table whose rows, along the last axis, stay whole."""
-    cells, row = int(np.prod(shape)), shape[-1]
+    cells, row = math.prod(shape), shape[-1]
     if cells <= WHOLE or len(shape) == 1:
         yield (slice(None),) * len(shape)
         return
@@ -74,8 +74,8 @@ class Kernel:
     Example:
         >>> kernel = Kernel()
         >>> weights, logits, finite, total = kernel.soften(Combination((1.0, np.log([[1.0, 3.0]]))))
-        >>> weights, total
-        (array([[1., 3.]]), array([[4.]]))
+        >>> weights, np.exp(logits).round(12), finite
+        (array([[0.25, 0.75]]), array([[0.25, 0.75]]), True)
     """
 
     def __init__(self, dtype: Any = np.float64) -> None:
@@ -110,13 +110,16 @@ class Kernel:
         flat = self._scratch[: like.size]
         return flat.reshape(like.shape) if like.flags.c_contiguous else new(like.shape, flat)
 
-    def soften(self, logits: Combination) -> tuple[Array, Array, bool, Array]:
+    def soften(self, logits: Combination) -> tuple[Array, Array, bool, Array | None]:
         """The softmax of every row: weights, their logarithms, whether all are finite, and the sums of the weights.
 
-        Rows are left as they come while their sums are near 1, which saves two passes.
+        Rows of large tables are left as they come while their sums are near 1, which saves two passes; small tables
+        are normalised at once, and their sums, being one, are None.
         """
         logits = logits.up_to_constants()
         shape = logits.shape
+        if math.prod(shape) <= MANY:
+            return _soften_small(logits.array)
         table, weights, total = self.take(shape), self.take(shape), new((*shape[:-1], 1), None, self.dtype)
         finite = True
         for part in blocks(shape):
@@ -210,6 +213,17 @@ class Kernel:
             rows *= own
             rows *= tile(weight, part)
         return gradient
+
+
+def _soften_small(logits: Array) -> tuple[Array, Array, bool, None]:
+    """A table too small for its passes to count; the array is taken over."""
+    top = logits.max(axis=-1, keepdims=True)
+    logits -= top
+    weights = np.exp(logits)
+    total = weights.sum(axis=-1, keepdims=True)
+    weights /= total
+    logits -= np.log(total)
+    return weights, logits, bool(np.isfinite(logits.sum())), None
 
 
 def _normalise(weights: Array, logits: Array) -> None:
