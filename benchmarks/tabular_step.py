@@ -6,7 +6,7 @@ The arrays are the Follower's: n×n for one game of 1,000 actions, 1,000×10×10
 A run is 200 steps, its preparation included, with a record every 10: gap, value and KL; "with average" also
 keeps the running mean of all iterates and its gap, which is what ``sb.solve`` does by default.
 
-Target: ratio ≤ 3, not met yet: the results say by how much.
+Target: ratio ≤ 3, not met: the results say by how much.
 """
 
 from __future__ import annotations
