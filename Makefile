@@ -51,7 +51,7 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "No '$(PYTHON)' found. Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "'$(PYTHON)' is $$($(PYTHON) --version 2>&1); 3.11 or later is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
-	@echo "Making $(VENV) with $$($(PYTHON) --version) (a minute or so) ..."
+	@echo "Making $(VENV) with $$($(PYTHON) --version) (a few minutes: it brings torch and transformers) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -c constraints.txt -e ".[dev,llm]" >$(LOG) 2>&1 || { \
 		cat $(LOG) >&2; echo "The install into $(VENV) failed; pip's words are above." >&2; exit 1; }
