@@ -226,3 +226,16 @@ def test_a_game_of_another_size_is_refused():
     game = sb.NashGame(sb.PreferenceMatrix.random(7), 0.1, np.eye(7)[0])
     with pytest.raises(ValueError, match="has zeros"):
         SequencePolicy(length=2).point(game, sb.Softmax())
+
+
+def test_a_stopped_run_of_a_speaker_goes_on_to_the_bit(tmp_path):
+    policy = sb.SequencePolicy(vocabulary=2, length=1, hidden=4)
+    game = sb.StackelbergGame(sb.PreferenceMatrix.random(len(policy.support()), 1), tau=0.2)
+    run = {"sampling": sb.Sample(20, kl=sb.RaoBlackwell()), "seed": 3}
+    solver = sb.StackelbergGDA(0.05)
+    sb.solve(game, solver, policy, steps=7, checkpoint=tmp_path / "run", **run)
+    resumed, whole = sb.resume(tmp_path / "run", steps=15), sb.solve(game, solver, policy, steps=15, **run)
+    np.testing.assert_array_equal(resumed.leader, whole.leader)
+    np.testing.assert_array_equal(resumed.trajectory.gap, whole.trajectory.gap)
+    loaded = sb.load(tmp_path / "run")
+    np.testing.assert_array_equal(sb.evaluate(game, loaded.model).follower, whole.follower)
