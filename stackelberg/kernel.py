@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stackelberg.combination import Combination, Part, tile
+from stackelberg.combination import SMALL, Combination, Part, tile
 from stackelberg.simplex import project, row_sums
 from stackelberg.validation import Array
 
@@ -118,7 +118,7 @@ class Kernel:
         """
         logits = logits.up_to_constants()
         shape = logits.shape
-        if math.prod(shape) <= MANY:
+        if math.prod(shape) <= SMALL:
             return _soften_small(logits.array)
         table, weights, total = self.take(shape), self.take(shape), new((*shape[:-1], 1), None, self.dtype)
         finite = True
