@@ -102,7 +102,7 @@ class TransformersGenerator:
             out = speaker.core.generate(
                 input_ids=rows.ids.to(speaker.device),
                 attention_mask=rows.mask.to(speaker.device),
-                past_key_values=rows.cache,
+                past_key_values=_with_room(rows, speaker.core, sampling.max_new_tokens),
                 logits_processor=[chooser],
                 stopping_criteria=stops,
             )
@@ -229,7 +229,18 @@ def _own_settings(core: Any, sampling: Sampling, ending: Ending) -> Iterator[Non
         core.generation_config = before
 
 
+def _with_room(rows: _Rows, core: Any, new: int) -> Any:
+    """The rows' cache, or an empty one, with room for what is drawn; None where ``generate`` makes its own."""
+    from llm.cache import make_room, roomy_cache
+
+    room = rows.ids.shape[1] + new
+    if rows.cache is None:
+        return roomy_cache(core, room)
+    make_room(rows.cache, room)
+    return rows.cache
+
+
 def _remembers_all(cache: Any) -> bool:
     """Whether every layer keeps every token: no sliding window, no recurrent state."""
     layers = getattr(cache, "layers", None) or []
-    return bool(layers) and all(type(layer).__name__ == "DynamicLayer" for layer in layers)
+    return bool(layers) and all(type(layer).__name__ in ("DynamicLayer", "RoomyLayer") for layer in layers)
