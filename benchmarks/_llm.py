@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -108,8 +108,12 @@ class Tokens:
 class Straightforward:
     """One step as a first version has it: two ``generate`` calls, a sequence a role, whole log-softmaxes."""
 
-    def __init__(self, world: World, leaders: int = 1, followers: bool = True, new: int = NEW) -> None:
+    def __init__(
+        self, world: World, leaders: int = 1, followers: bool = True, new: int = NEW, extra_pass: bool = False
+    ) -> None:
+        """``extra_pass``: the rollouts' log-probabilities in a pass of their own, as published trainers have it."""
         self.world, self.leaders, self.followers, self.new = world, leaders, followers, new
+        self.extra_pass = extra_pass
         self.model, self.reference = (each(0).network for each in (world.policy.speaker, world.policy.reference))
 
     def step(self, seed: int) -> None:
@@ -143,9 +147,14 @@ class Straightforward:
 
     def loss(self, said: list[Tokens], preference: torch.Tensor) -> torch.Tensor:
         """−Leader + κ Follower, the KL to go on every token; leave-one-out where there is one role."""
-        own = [self.log_probs(self.model, each) for each in said]
+        if self.extra_pass:
+            with torch.no_grad():
+                rewarded = [self.log_probs(self.model, each) for each in said]
         with torch.no_grad():
-            ratios = [mine - self.log_probs(self.reference, each) for mine, each in zip(own, said, strict=True)]
+            theirs = [self.log_probs(self.reference, each) for each in said]
+        own = [self.log_probs(self.model, each) for each in said]
+        mine = rewarded if self.extra_pass else [each.detach() for each in own]
+        ratios = [a - b for a, b in zip(mine, theirs, strict=True)]
         to_go = [each.flip(-1).cumsum(-1).flip(-1) for each in ratios]
         if not self.followers:
             earned = (preference[:, None] - TAU * to_go[0]).view(-1, self.leaders, self.new)
@@ -160,14 +169,14 @@ class Toolkit:
     """The same step through :mod:`llm`."""
 
     def __init__(
-        self, world: World, leaders: int = 1, followers: bool = True, new: int = NEW, micro_batch_tokens: int = 16384
+        self, world: World, leaders: int = 1, followers: bool = True, new: int = NEW, backward_tokens: int | None = None
     ) -> None:
         from stackelberg.gradient import Constant, LeaveOneOut, PolicyReturns, StackelbergReturns
 
         self.world = world
         self.sampling = llm.Rollouts(
             prompts=len(world.prompts), leaders=leaders, followers=int(followers), max_new_tokens=new,
-            micro_batch_tokens=micro_batch_tokens,
+            backward_tokens=backward_tokens,
         )  # fmt: skip
         self.returns = StackelbergReturns(TAU, TAU) if followers else PolicyReturns(TAU)
         self.baseline = Constant(0.5) if followers else LeaveOneOut()
@@ -188,29 +197,40 @@ class Toolkit:
             part.loss.backward()
 
 
-WAYS: dict[str, Callable[..., Any]] = {"straightforward": Straightforward, "toolkit": Toolkit}
+WAYS: dict[str, Callable[..., Any]] = {
+    "straightforward": Straightforward,
+    "straightforward, rollout log-probabilities in a pass of their own": partial(Straightforward, extra_pass=True),
+    "toolkit, as it comes": Toolkit,
+    "toolkit, backward_tokens=700": partial(Toolkit, backward_tokens=700),
+}
 
 
 def gradient_gap(leaders: int = 1, followers: bool = True) -> float:
-    """The largest difference of the two ways' gradients on the same small rollouts, beside the largest gradient."""
+    """The largest difference of any two ways' gradients on the same small rollouts, over the largest gradient."""
     world = World.of(SMALL, prompts=4)
-    nudged = torch.Generator().manual_seed(1)
+    away = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in world.policy.parameters():  # away from the reference, so that the KLs are not 0
-            weight += 0.05 * torch.randn(weight.shape, generator=nudged)
-    mine, plain = (way(world, leaders, followers, new=12) for way in (Toolkit, Straightforward))
-    episodes = llm.generate(world.policy, world.prompts, mine.sampling, seed=3)
-    preference = [0.1 + 0.8 * (i % 3) / 2 for i in range(len(episodes))]
-    turns = [[each.leader for each in episodes]] + [[each.follower for each in episodes]] * followers
-    said = [
-        Tokens(torch.tensor([(*turn.prompt, *turn.completion.tokens) for turn in side]), len(side[0].prompt))
-        for side in turns
-    ]
+            weight += 0.05 * torch.randn(weight.shape, generator=away)
+    ways = [way(world, leaders, followers, new=12) for way in WAYS.values()]
+    episodes = llm.generate(world.policy, world.prompts, ways[-1].sampling, seed=3)
+    preference = [0.1 + 0.4 * (i % 3) for i in range(len(episodes))]
     found = []
-    for act in (lambda: mine.backward(episodes, preference),
-                lambda: plain.loss(said, torch.tensor(preference)).backward()):  # fmt: skip
-        act()
-        found.append([copy.deepcopy(weight.grad) for weight in world.policy.parameters()])
+    for way in ways:
+        if isinstance(way, Toolkit):
+            way.backward(episodes, preference)
+        else:
+            way.loss(_said(episodes, followers), torch.tensor(preference)).backward()
+        found.append([weight.grad.clone() for weight in world.policy.parameters()])
         world.optimizer.zero_grad(set_to_none=True)
-    largest = max(float(each.abs().max()) for each in found[1])
-    return max(float((a - b).abs().max()) for a, b in zip(*found, strict=True)) / largest
+    first, *others = found
+    apart = max(float((a - b).abs().max()) for other in others for a, b in zip(other, first, strict=True))
+    return apart / max(float(each.abs().max()) for each in first)
+
+
+def _said(episodes: list[llm.Episode], followers: bool) -> list[Tokens]:
+    sides = [[each.leader for each in episodes]] + [[each.follower for each in episodes]] * followers
+    return [
+        Tokens(torch.tensor([(*turn.prompt, *turn.completion.tokens) for turn in side]), len(side[0].prompt))
+        for side in sides
+    ]

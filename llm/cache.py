@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 
-class RoomyLayer(DynamicLayer):
+class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """A layer that grows inside memory taken beforehand, where ``DynamicLayer`` copies everything at every token.
 
     Args:
@@ -26,7 +26,7 @@ class RoomyLayer(DynamicLayer):
     """
 
     def __init__(self, room: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.room = room
         self._homes: tuple[Tensor, Tensor] | None = None
 
@@ -50,7 +50,7 @@ class RoomyLayer(DynamicLayer):
         self._homes = None
 
     def _lives_in(self, homes: tuple[Tensor, Tensor]) -> bool:
-        own = (self.keys, self.values)
+        own: tuple[Any, Any] = (self.keys, self.values)
         return all(
             each.data_ptr() == home.data_ptr() and each.shape[0] == home.shape[0] and each.stride() == home.stride()
             for each, home in zip(own, homes, strict=True)
@@ -59,7 +59,8 @@ class RoomyLayer(DynamicLayer):
     def _move(self, keys: Tensor, values: Tensor, held: int, slots: int) -> tuple[Tensor, Tensor]:
         homes = tuple(new.new_empty(*new.shape[:-2], slots, new.shape[-1]) for new in (keys, values))
         if held:
-            for home, old in zip(homes, (self.keys, self.values), strict=True):
+            own: tuple[Any, Any] = (self.keys, self.values)
+            for home, old in zip(homes, own, strict=True):
                 home[..., :held, :] = old
         self._homes = homes[0], homes[1]
         return self._homes

@@ -130,8 +130,13 @@ class Scorer:
         ]
 
 
-def micro_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def micro_batches(lengths: Sequence[int], budget: int, option: str = "micro_batch_tokens") -> list[list[int]]:
     """Indices in batches of like length, the longest first, each of at most ``budget`` tokens with padding.
+
+    Args:
+        lengths: of the sequences.
+        budget: in tokens.
+        option: what the budget was called by whoever set it.
 
     Raises:
         ValueError: if one alone is longer than the budget.
@@ -143,8 +148,8 @@ def micro_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     if order and lengths[order[0]] > budget:
         raise ValueError(
-            f"A sequence has {lengths[order[0]]} tokens and micro_batch_tokens is {budget}. "
-            "Raise micro_batch_tokens, or shorten prompts or completions."
+            f"A sequence has {lengths[order[0]]} tokens and {option} is {budget}. "
+            f"Raise {option}, or shorten prompts or completions."
         )
     batches: list[list[int]] = []
     for i in order:

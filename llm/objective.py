@@ -66,7 +66,7 @@ def losses(
 ) -> Iterator[Part]:
     """The loss of a step, a micro-batch at a time: call ``part.loss.backward()`` on each before asking for the next.
 
-    The gradients then add up to those of the whole batch, whatever ``sampling.micro_batch_tokens`` is; only one
+    The gradients then add up to those of the whole batch, whatever ``sampling.backward_tokens`` is; only one
     part's activations are alive. See :func:`stackelberg.gradient.surrogates` for the estimator.
 
     Args:
@@ -101,7 +101,7 @@ def losses(
     earned = torch.tensor(preference, dtype=torch.float64) + torch.tensor(penalty, dtype=torch.float64)
     share = torch.tensor([1 / len(episodes)] * len(episodes) if weights is None else weights, dtype=torch.float64)
     scorer = Scorer(sampling, micro_batch_tokens=2**62)  # the parts below are within the budget already
-    for rows in _parts(episodes, sampling.micro_batch_tokens, baseline):
+    for rows in _parts(episodes, sampling, baseline):
         said = [episodes[i] for i in rows]
         leader, follower = score(
             policy, said, sampling, kl=isinstance(kl, RaoBlackwell), scorer=scorer, one_sequence=one_sequence
@@ -136,19 +136,21 @@ def generator_gap(episodes: Sequence[Episode], leader: Completions, follower: Co
     return max(gaps)
 
 
-def _parts(episodes: Sequence[Episode], budget: int, baseline: Baseline) -> list[list[int]]:
+def _parts(episodes: Sequence[Episode], sampling: Rollouts, baseline: Baseline) -> list[list[int]]:
     """Rows in micro-batches; a prompt's rows stay together where the baseline compares them."""
+    option = "micro_batch_tokens" if sampling.backward_tokens is None else "backward_tokens"
+    budget = getattr(sampling, option)
     lengths = [len((each.follower or each.leader).prompt) + len((each.follower or each.leader).content)
                for each in episodes]  # fmt: skip
     if not isinstance(baseline, LeaveOneOut):
-        return micro_batches(lengths, budget)
+        return micro_batches(lengths, budget, option)
     groups: dict[int, list[int]] = {}
     for row, each in enumerate(episodes):
         groups.setdefault(each.context, []).append(row)
     whole = list(groups.values())
     return [
         [row for i in part for row in whole[i]]
-        for part in micro_batches([max(lengths[i] for i in rows) * len(rows) for rows in whole], budget)
+        for part in micro_batches([max(lengths[i] for i in rows) * len(rows) for rows in whole], budget, option)
     ]
 
 

@@ -58,7 +58,7 @@ def taken(logits: Tensor, targets: Tensor) -> Tensor:
         >>> taken(torch.tensor([[0.0, 0.0], [0.0, -torch.inf]]), torch.tensor([1, 0]))
         tensor([-0.6931,  0.0000])
     """
-    result: Tensor = _Taken.apply(logits, targets)
+    result: Tensor = _Taken.apply(logits, targets)  # type: ignore[no-untyped-call]
     return result
 
 
