@@ -62,6 +62,11 @@ class Learner:
         return 2 if isinstance(self.game, StackelbergGame) else 1
 
     @property
+    def earns(self) -> str:
+        """What a rollout earns who moves first."""
+        return "reward" if isinstance(self.game, RewardGame) else "preference"
+
+    @property
     def learners(self) -> list[list[nn.Parameter]]:
         """The weights that learn: one list for both players, or one each."""
         roles = (LEADER,) if self.shared else (LEADER, FOLLOWER)

@@ -31,6 +31,7 @@ from stackelberg.estimate import Estimate, Kind
 from stackelberg.geometry import Softmax
 from stackelberg.interrupts import Interrupts
 from stackelberg.pairing import check_pairing
+from stackelberg.progress import showing
 from stackelberg.record import Record
 from stackelberg.solution import Status
 from stackelberg.validation import shown
@@ -72,7 +73,7 @@ def train(
     evaluation = None if record is None or isinstance(record, Record) else record
     given = Checkpoint(checkpoint) if checkpoint is not None and not isinstance(checkpoint, Checkpoint) else checkpoint
     with _folder(given) as (folder, kept), Interrupts() as interrupts:
-        arguments = _arguments(policy, folder, steps, seed, progress)
+        arguments = _arguments(policy, folder, steps, seed)
         learner = Learner(policy, game, solver, sampling, int(seed), Processes(*_place(arguments)))
         check_rules(game, solver, learner.baseline, sampling)
         found = _claimed(kept, learner)
@@ -84,8 +85,10 @@ def train(
         trainer = run.trainer = GameTrainer(learner, arguments, [run, *policy.training.callbacks])
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
-        if step < steps or found is not None:
-            trainer.train(resume_from_checkpoint=found)
+        run.step = step
+        with showing(run, steps, progress and learner.processes.index == 0) as run.meter:
+            if step < steps or found is not None:
+                trainer.train(resume_from_checkpoint=found)
         if interrupts.pending is not None:
             interrupts.stop(run.farewell())
         return run.solution()
@@ -111,7 +114,9 @@ class Run(TrainerCallback):
     interrupts: Interrupts
     evaluation: Any = None
     trainer: Any = None
+    meter: Any = None
     step: int = 0
+    note: str = ""
     diverged: bool = False
     due: float = field(default_factory=time.monotonic)
 
@@ -122,12 +127,16 @@ class Run(TrainerCallback):
         row = self._row()
         if processes.index == 0:
             self.book.write(row)
+            self.note = f"{self.learner.earns} {row['earned']:.3f}"
             self.trainer.callback_handler.on_log(args, state, control, dict(row))
         stop = processes.total(float(self.interrupts.pending is not None)) > 0
         control.should_training_stop = control.should_training_stop or stop or self.diverged
         if self.checkpoint is not None and not self.diverged and (stop or self._time_to_save()):
             self.due = time.monotonic()
             control.should_save = True
+
+        if self.meter is not None:
+            self.meter()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The next save by the clock comes when this one's time is a small share."""
@@ -201,7 +210,7 @@ def _check(game: Any, solver: Any, steps: Any, sampling: Any, tolerance: Any, st
     check_draws(game, sampling, mixes=getattr(solver, "mixture", 0) > 0)
 
 
-def _arguments(policy: TransformerPolicy, folder: Path, steps: int, seed: int, progress: bool) -> TrainingArguments:
+def _arguments(policy: TransformerPolicy, folder: Path, steps: int, seed: int) -> TrainingArguments:
     """What transformers' trainer is told."""
     wanted = policy.training
     return TrainingArguments(

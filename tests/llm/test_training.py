@@ -151,7 +151,7 @@ class SecondLook(sb.StackelbergGDA):
 def test_a_resumed_run_is_the_run(tmp_path):
     game, solver = stackelberg(), sb.StackelbergGDA(learning_rate=1e-2)
     whole = policy()
-    sb.solve(game, solver, whole, steps=6, sampling=SHORT, checkpoint=tmp_path / "whole")
+    sb.solve(game, solver, whole, steps=6, sampling=SHORT, checkpoint=tmp_path / "whole", progress=True)
     sb.solve(game, solver, policy(), steps=2, sampling=SHORT, checkpoint=tmp_path / "parts")
     again = policy()
     solution = sb.solve(game, solver, again, steps=6, sampling=SHORT, checkpoint=tmp_path / "parts")
