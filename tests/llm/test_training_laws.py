@@ -12,6 +12,7 @@ from transformers import GPT2Config
 
 import llm
 import stackelberg as sb
+from llm.mixture import mixture_log_probs
 from llm.rollouts import FOLLOWER, LEADER
 from llm.testing import tiny_model, tiny_tokenizer
 from llm.training import learner as module
@@ -226,3 +227,13 @@ def test_drawn_it_is_unbiased(rule):
 def test_leave_one_out_is_the_rule_of_a_reward_game():
     assert isinstance(learner_of("shared", "rloo", leaders=2).baseline, LeaveOneOut)
     assert learner_of("shared", "nash", leaders=2).baseline == Constant(0.5)
+
+
+def test_opponents_of_nash_md_pg_are_of_its_mixture():
+    learner = learner_of("shared", "nash-md-pg", prompts=16)
+    (draws,) = learner.compute(0)
+    wanted = mixture_log_probs(learner.policy, draws.opponents, learner.sampling, MIXTURE)
+    for turn, log_probs in zip(draws.opponents, wanted, strict=True):
+        np.testing.assert_allclose(turn.completion.log_probs, log_probs, atol=1e-6)
+    said = [each.leader.completion.tokens for each in draws.episodes]
+    assert said != [each.completion.tokens for each in draws.opponents]
