@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llm import dialogue, testing
     from llm.dialogue import ChatTemplate, Dialogue, PlainTemplate, Refuse, TruncateLeft, keeps_earlier_turns
     from llm.generation import Completion, Generated, Generator, TransformersGenerator
+    from llm.listing import Listed, listed
     from llm.lora import LoRA
     from llm.objective import generator_gap, losses
     from llm.policy import TransformerPolicy
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "llm.dialogue": ("ChatTemplate", "Dialogue", "PlainTemplate", "Refuse", "TruncateLeft", "keeps_earlier_turns"),
     "llm.generation": ("Completion", "Generated", "Generator", "TransformersGenerator"),
+    "llm.listing": ("Listed", "listed"),
     "llm.lora": ("LoRA",),
     "llm.objective": ("generator_gap", "losses"),
     "llm.policy": ("TransformerPolicy",),
@@ -66,6 +68,8 @@ __all__ = [
     "TransformersGenerator",
     "generate",
     "Training",
+    "listed",
+    "Listed",
     "losses",
     "generator_gap",
     "dialogue",
