@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llm import dialogue, testing
     from llm.dialogue import ChatTemplate, Dialogue, PlainTemplate, Refuse, TruncateLeft, keeps_earlier_turns
-    from llm.generation import Completion, Generated, Generator, TransformersGenerator
+    from llm.generation import Completion, Generated, Generator, GeneratorError, TransformersGenerator
+    from llm.generators.continuous import ContinuousBatching
+    from llm.generators.server import Server
     from llm.lora import LoRA
     from llm.objective import generator_gap, losses
     from llm.policy import TransformerPolicy
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "llm.dialogue": ("ChatTemplate", "Dialogue", "PlainTemplate", "Refuse", "TruncateLeft", "keeps_earlier_turns"),
-    "llm.generation": ("Completion", "Generated", "Generator", "TransformersGenerator"),
+    "llm.generation": ("Completion", "Generated", "Generator", "GeneratorError", "TransformersGenerator"),
+    "llm.generators.continuous": ("ContinuousBatching",),
+    "llm.generators.server": ("Server",),
     "llm.lora": ("LoRA",),
     "llm.objective": ("generator_gap", "losses"),
     "llm.policy": ("TransformerPolicy",),
@@ -61,7 +65,10 @@ __all__ = [
     "Completion",
     "Generated",
     "Generator",
+    "GeneratorError",
     "TransformersGenerator",
+    "ContinuousBatching",
+    "Server",
     "generate",
     "losses",
     "generator_gap",
