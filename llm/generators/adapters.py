@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -50,7 +51,7 @@ class Adapters:
     seen_as: str | None = None
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     count: int = 0
-    loaded: weakref.WeakKeyDictionary[Any, dict[str, _Loaded]] = field(default_factory=weakref.WeakKeyDictionary)
+    loaded: dict[tuple[weakref.ref[Any], str], _Loaded] = field(default_factory=dict)
 
     def name(self, speaker: Speaker, client: Client) -> str:
         """The name under which the server speaks as the speaker does now.
@@ -66,27 +67,28 @@ class Adapters:
             )
         if isinstance(speaker.state, Base):
             return self.model
-        own = self.loaded.setdefault(speaker.network, {})
-        now, before = _weights(speaker.network, speaker.state), own.get(speaker.state.name)
+        place = (weakref.ref(speaker.network), speaker.state.name)
+        now, before = _weights(speaker.network, speaker.state), self.loaded.get(place)
         if before is not None and _same(before.weights, now):
             return before.name
-        fresh = self._publish(speaker.network, speaker.state, now, client)
-        own[speaker.state.name] = fresh
+        self.loaded[place] = self._publish(speaker.network, speaker.state, now, client)
         if before is not None:
             _withdraw(before, client)
-        return fresh.name
+        self._forget(client, [place for place in self.loaded if place[0]() is None])
+        return self.loaded[place].name
 
     def distrust(self) -> None:
         """After a failure the server may have been started anew: publish again before the next call."""
-        for own in self.loaded.values():
-            for each in own.values():
-                each.weights = {}
+        for each in self.loaded.values():
+            each.weights = {}
 
     def close(self, client: Client) -> None:
         """Unload what is loaded, and remove its folders."""
-        for own in self.loaded.values():
-            while own:
-                _withdraw(own.popitem()[1], client)
+        self._forget(client, list(self.loaded))
+
+    def _forget(self, client: Client, places: Sequence[tuple[weakref.ref[Any], str]]) -> None:
+        for place in places:
+            _withdraw(self.loaded.pop(place), client)
 
     def _publish(self, network: Any, state: Adapter, weights: dict[str, Tensor], client: Client) -> _Loaded:
         self.count += 1
@@ -123,9 +125,7 @@ def _withdraw(old: _Loaded, client: Client) -> None:
 def _weights(network: Any, state: Adapter) -> dict[str, Tensor]:
     from peft import get_peft_model_state_dict
 
-    found: dict[str, Tensor] = get_peft_model_state_dict(
-        network, adapter_name=state.name, save_embedding_layers=False
-    )
+    found: dict[str, Tensor] = get_peft_model_state_dict(network, adapter_name=state.name, save_embedding_layers=False)
     return found
 
 

@@ -83,11 +83,11 @@ class ContinuousBatching:
     def _config(self, device: torch.device, longest: int, rows: int) -> Any:
         from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-        config = ContinuousBatchingConfig() if self.config is None else copy.deepcopy(self.config)
+        config: Any = ContinuousBatchingConfig() if self.config is None else copy.deepcopy(self.config)
         config.return_logprobs = True
         if self.config is None and hasattr(config, "auto_switch_to_flash"):
             config.auto_switch_to_flash = False
-        page = config.page_size if hasattr(config, "page_size") else config.block_size  # up to transformers 5.17
+        page: int = config.page_size if hasattr(config, "page_size") else config.block_size  # up to transformers 5.17
         pages = -(-longest // page) + 1
         if self.cache_tokens is not None:
             config.num_blocks = max(pages, -(-self.cache_tokens // page))

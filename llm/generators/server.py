@@ -13,7 +13,7 @@ from llm.ending import Ending
 from llm.generation import Completion, Generated, GeneratorError, Tokens
 from llm.generators.adapters import Adapters
 from llm.generators.client import Client
-from llm.generators.replies import told_by, tokens_of, usable
+from llm.generators.replies import tokens_of, told_by, usable
 from llm.judges.transport import Retry, Tally
 from llm.sampling import Sampling
 from llm.speaker import Speaker
@@ -24,7 +24,7 @@ COLDEST = 0.01
 
 @dataclass(frozen=True)
 class Server:
-    """vLLM's ``/v1/completions``: token ids go there and come back, nothing is decoded and encoded again.
+    r"""vLLM's ``/v1/completions``: token ids go there and come back, nothing is decoded and encoded again.
 
     Before every round the adapter is compared with the one that the server has; one that has learnt since is saved to
     ``adapter_folder`` and loaded there under a new name (``/v1/load_lora_adapter``), and its predecessor unloaded.
@@ -32,15 +32,15 @@ class Server:
 
     Every option of :class:`llm.Sampling` and every end mark is sent with each prompt, so that the server's own defaults
     change nothing; each prompt has its seed. Sampling is the server's: how far a seed reproduces a draw is its affair.
-    Watch :func:`llm.generator_gap`: a server in bfloat16, on another base or with another template of kernels shows there.
+    Watch :func:`llm.generator_gap`: a server of another precision, or on another base, shows there.
 
     Start the server with the policy's base model, for example::
 
-        VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve BASE --enable-lora --max-loras 2 --max-lora-rank 64 \\
+        VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve BASE --enable-lora --max-loras 2 --max-lora-rank 64 \
             --logprobs-mode processed_logprobs
 
-    With the mode it starts with by default, log-probabilities are told before temperature and truncation; that is found
-    out with a prompt of its own and refused where it matters. Where several processes train, each loads its own adapters.
+    Without that mode it tells log-probabilities before temperature and truncation, which is found out with a prompt and
+    refused where it matters. Where several processes train, each loads adapters of its own.
 
     A call that fails (408, 409, 425, 429, 5xx, no whole answer in time, rubbish) is made again with the same seed, and
     after the last attempt the run stops: what is hard to generate is not left out.
