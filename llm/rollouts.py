@@ -31,8 +31,8 @@ class Rollouts(Sampling):
             p − c·[y unfinished] + c·[y' unfinished].
         max_prompt_tokens: for x; by default what the model's positions leave beside y, instruction and y'.
         overlong: :class:`llm.dialogue.Refuse` or :class:`llm.dialogue.TruncateLeft`, for a longer x.
-        generator: what draws: by default :class:`llm.TransformersGenerator`; else :class:`llm.ContinuousBatching`,
-            :class:`llm.Server` or one of your own.
+        generator: what draws: by default :class:`llm.TransformersGenerator`; else :class:`llm.ContinuousBatching` or
+            :class:`llm.Server`, which are given all prompts of a round at once, or one of your own.
 
     and the options of :class:`llm.sampling.Sampling`. Truncated sampling (top_p, top_k) serves evaluation;
     training refuses it, because log-ratios to the reference would be infinite.

@@ -102,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.path == "/control":
-            return self.reply(200, {"seen": STATE["seen"], "roots": MODEL.roots})
+            return self.reply(200, {"seen": STATE["seen"], "most": STATE["most"], "roots": MODEL.roots})
         return self.reply(200, {"data": [{"id": name, "root": root} for name, root in MODEL.roots.items()]})
 
     def do_POST(self):
@@ -122,6 +122,13 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, fault: str, body: dict):
         if fault.isdigit():
             return self.reply(int(fault), {"error": {"message": f"broken: {fault}"}})
+        if fault == "slow":
+            with LOCK:
+                STATE["now"] += 1
+                STATE["most"] = max(STATE["most"], STATE["now"])
+            time.sleep(0.2)
+            with LOCK:
+                STATE["now"] -= 1
         if fault == "hang":
             time.sleep(1.5)
             return None
@@ -151,6 +158,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(404, {"error": {"message": f"The model {body['model']} does not exist."}})
         if fault == "base":
             body = {**body, "model": BASE}
+        if fault == "overshoot":
+            body = {**body, "stop": [], "stop_token_ids": []}
         with LOCK:
             found = MODEL.complete(body, STATE["mode"])
         choice = found["choices"][0]
@@ -189,7 +198,7 @@ class Server(ThreadingHTTPServer):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     MODEL, LOCK = Model(sys.argv[1]), threading.Lock()
-    STATE = {"seen": [], "faults": [], "adapter_faults": [], "mode": "processed"}
+    STATE = {"seen": [], "faults": [], "adapter_faults": [], "mode": "processed", "now": 0, "most": 0}
     server = Server(("127.0.0.1", 0), Handler)
     print(server.server_port, flush=True)
     server.serve_forever()

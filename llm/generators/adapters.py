@@ -74,7 +74,7 @@ class Adapters:
         self.loaded[place] = self._publish(speaker.network, speaker.state, now, client)
         if before is not None:
             _withdraw(before, client)
-        self._forget(client, [place for place in self.loaded if place[0]() is None])
+        self._forget(client, [old for old in self.loaded if old[0]() is None])
         return self.loaded[place].name
 
     def distrust(self) -> None:

@@ -57,7 +57,7 @@ def running(process, monkeypatch):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     made = Running(process)
-    made.control(faults=[], adapter_faults=[], mode="processed", seen=[])
+    made.control(faults=[], adapter_faults=[], mode="processed", seen=[], most=0)
     return made
 
 
@@ -98,11 +98,13 @@ def test_log_probabilities_are_those_of_the_policy(server, roles, options):
     assert llm.generator_gap(episodes, *policy.score(episodes, other)) > 0.05
 
 
-def test_stop_strings_and_end_marks_end_as_they_do_here(server):
+def test_stop_strings_and_end_marks_end_as_they_do_here(server, running):
     policy, letters = policy_of(), "abcdefghijklm"
     policy.speaker(0).core.generation_config.eos_token_id = list(range(100, 116))
     sampling = llm.Rollouts(max_new_tokens=10, leaders=8, followers=0, stop=tuple(letters))
-    said = [each.leader for each in llm.generate(policy, PROMPTS, sampling, generator=server)]
+    episodes = llm.generate(policy, PROMPTS, sampling, generator=server)
+    said = [each.leader for each in episodes]
+    assert running.seen("completions")[-1]["stop"] == list(letters)
     ends = {(each.completion.tokens[-1] in range(100, 116), each.completion.finished) for each in said}
     assert ends == {(True, True), (False, True), (False, False)}
     for each in said:
@@ -111,6 +113,8 @@ def test_stop_strings_and_end_marks_end_as_they_do_here(server):
         assert not set(each.text) & set(letters)
         assert len(each.completion.log_probs) == len(each.completion.tokens)
         assert each.completion.finished or len(each.completion.tokens) == 10
+    running.control(faults=["overshoot"])  # a server may tell more than was asked for
+    assert llm.generate(policy, PROMPTS, sampling, generator=server) == episodes
 
 
 def test_an_adapter_that_has_learnt_is_sent_and_only_that(server, running):
@@ -309,6 +313,15 @@ def test_whole_models_and_what_the_server_would_change_are_refused(server):
     for options in ({"concurrency": 0}, {"timeout": 0.0}):
         with pytest.raises(ValueError, match="concurrency ≥ 1"):
             impatient(server, **options)
+
+
+@pytest.mark.parametrize("most", [2, 6])
+def test_so_many_prompts_are_under_way_at_once(server, running, most):
+    running.control(faults=["slow"])
+    sampling = llm.Rollouts(max_new_tokens=1, leaders=2, followers=0, generator=impatient(server, concurrency=most))
+    assert len(policy_of().generate(PROMPTS, sampling)) == 6
+    assert running.told()["most"] == most
+    sampling.generator.close()
 
 
 def test_the_key_is_not_shown(server):
