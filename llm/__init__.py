@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from llm.roles import Shared, TwoAdapters, TwoModels
     from llm.rollouts import Episode, Rollouts, generate
     from llm.sampling import Sampling
+    from llm.training.options import Training
 
 _MODULES = {
     "llm.dialogue": ("ChatTemplate", "Dialogue", "PlainTemplate", "Refuse", "TruncateLeft", "keeps_earlier_turns"),
@@ -44,6 +45,7 @@ _MODULES = {
     "llm.roles": ("Shared", "TwoAdapters", "TwoModels"),
     "llm.rollouts": ("Episode", "Rollouts", "generate"),
     "llm.sampling": ("Sampling",),
+    "llm.training.options": ("Training",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -70,6 +72,7 @@ __all__ = [
     "ContinuousBatching",
     "Server",
     "generate",
+    "Training",
     "losses",
     "generator_gap",
     "dialogue",

@@ -63,18 +63,18 @@ class Server:
 
     Example:
         >>> server = Server("http://localhost:8000/v1", model="base", adapter_folder="/shared/adapters", key="secret")
-        >>> server.tally
-        Tally(calls=0, tokens=0, retries=0, judged=0, skipped=0)
+        >>> server  # an address, a folder or patience change no draw, so a run resumes with others
+        Server(model='base')
     """
 
-    url: str
+    url: str = field(repr=False)
     model: str = field(kw_only=True)
-    adapter_folder: str | Path = field(kw_only=True)
-    seen_as: str | None = field(default=None, kw_only=True)
+    adapter_folder: str | Path = field(kw_only=True, repr=False)
+    seen_as: str | None = field(default=None, kw_only=True, repr=False)
     key: str | None = field(default=None, kw_only=True, repr=False)
-    concurrency: int = field(default=256, kw_only=True)
-    timeout: float = field(default=600.0, kw_only=True)
-    retry: Retry = field(default_factory=Retry, kw_only=True)
+    concurrency: int = field(default=256, kw_only=True, repr=False)
+    timeout: float = field(default=600.0, kw_only=True, repr=False)
+    retry: Retry = field(default_factory=Retry, kw_only=True, repr=False)
     tally: Tally = field(default_factory=Tally, init=False, repr=False, compare=False)
     _adapters: Adapters = field(init=False, repr=False, compare=False)
     schedules: ClassVar[bool] = True

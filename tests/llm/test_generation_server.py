@@ -324,9 +324,9 @@ def test_so_many_prompts_are_under_way_at_once(server, running, most):
     sampling.generator.close()
 
 
-def test_the_key_is_not_shown(server):
-    assert "key=" not in repr(impatient(server, key="secret"))
-    assert "secret" not in repr(impatient(server, key="secret"))
+def test_a_run_knows_it_by_its_model_not_its_address_or_key(server):
+    """A run's identity is made of reprs; a server that has moved is no other run."""
+    assert repr(impatient(server, key="secret", timeout=3.0)) == "Server(model='base')"
 
 
 def test_refinement_uses_it_too(server, running):
