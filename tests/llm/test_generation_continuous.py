@@ -12,6 +12,7 @@ from llm_cases import nudge, sentences
 from transformers import ContinuousBatchingConfig, GPT2Config, LlamaConfig
 
 import llm
+import stackelberg as sb
 from llm.testing import tiny_model, tiny_policy, tiny_tokenizer
 
 PROMPTS = ["hi", "a longer question", "q", [{"role": "user", "content": "and a conversation"}]]
@@ -34,8 +35,7 @@ def policy_of(architecture=LlamaConfig, roles=None, rank=2):
     return nudge(made) if rank else made
 
 
-@pytest.mark.parametrize("options", [{}, {"temperature": 0.6}], ids=str)
-@pytest.mark.parametrize("architecture", [LlamaConfig, GPT2Config])
+@pytest.mark.parametrize(("architecture", "options"), [(LlamaConfig, {}), (GPT2Config, {"temperature": 0.6})], ids=str)
 def test_log_probabilities_are_those_of_the_policy(architecture, options):
     policy = policy_of(architecture, llm.TwoAdapters())
     sampling = llm.Rollouts(max_new_tokens=8, leaders=2, followers=2, generator=GENERATOR, **options)
@@ -152,3 +152,16 @@ def test_one_that_schedules_is_given_a_round_at_once(monkeypatch):
     monkeypatch.setattr(llm.ContinuousBatching, "generate", counted)
     policy.generate(PROMPTS, llm.Rollouts(max_new_tokens=2, micro_batch_tokens=70, generator=GENERATOR))
     assert calls == [4, 4]
+
+
+def test_a_run_of_solve_draws_with_it():
+    def longer(prompts, first, second):
+        return [float(len(one) > len(other)) for one, other in zip(first, second, strict=True)]
+
+    policy, sampling = policy_of(), llm.Rollouts(prompts=3, max_new_tokens=3, generator=GENERATOR)
+    before = torch.cat([weight.detach().flatten() for weight in policy.parameters()])
+    game = sb.StackelbergGame(longer, contexts=["Why?", "How?", "Who?"], tau=0.1)
+    sb.solve(game, sb.StackelbergGDA(learning_rate=1e-2, kappa=5), policy, steps=2, sampling=sampling)
+    assert not torch.equal(before, torch.cat([weight.detach().flatten() for weight in policy.parameters()]))
+    episodes = policy.generate(PROMPTS, sampling)
+    assert llm.generator_gap(episodes, *policy.score(episodes, sampling)) < 1e-4

@@ -14,6 +14,7 @@ import torch
 from llm_cases import nudge
 
 import llm
+import stackelberg as sb
 from llm.judges import Retry
 from llm.testing import tiny_model, tiny_policy, tiny_tokenizer
 
@@ -145,7 +146,7 @@ def test_a_step_of_training_reaches_the_server(server):
     policy = policy_of()
     sampling = llm.Rollouts(max_new_tokens=8, generator=server)
     before = policy.generate(PROMPTS, sampling)
-    game = _game()
+    game = sb.StackelbergGame(sb.PreferenceMatrix.cycle(3), tau=0.1)
     optimizer = torch.optim.SGD(policy.parameters(), lr=5.0)
     for part in llm.losses(policy, before, [1.0, 0.0, 1.0], game.returns(), sampling=sampling):
         part.loss.backward()
@@ -155,10 +156,17 @@ def test_a_step_of_training_reaches_the_server(server):
     assert llm.generator_gap(after, *policy.score(after)) < 1e-5
 
 
-def _game():
-    import stackelberg as sb
+def test_a_run_of_solve_draws_there_after_every_step(server, running):
+    def longer(prompts, first, second):
+        return [float(len(one) > len(other)) for one, other in zip(first, second, strict=True)]
 
-    return sb.StackelbergGame(sb.PreferenceMatrix.cycle(3), tau=0.1)
+    policy = policy_of("two adapters")
+    game = sb.StackelbergGame(longer, contexts=["Why?", "How?", "Who?"], tau=0.1)
+    sampling = llm.Rollouts(prompts=3, max_new_tokens=3, generator=server)
+    sb.solve(game, sb.StackelbergGDA(learning_rate=1e-2, kappa=5), policy, steps=2, sampling=sampling)
+    assert len(running.seen("load_lora_adapter")) == 4  # two roles before each of two steps
+    assert len(running.seen("completions")) == 12
+    assert gap(policy, sampling) < 1e-5
 
 
 def test_the_same_seed_the_same_draw_whatever_the_company(server):
@@ -221,17 +229,18 @@ FAULTS = ["500", "503", "429", "html", "hang", "base", "no ids", "two answers", 
 def patient(process, tmp_path_factory):
     """A policy and a client for all the faults."""
     folder, retry = tmp_path_factory.mktemp("adapters"), Retry(attempts=2, first_wait=0.0)
-    return policy_of(), llm.Server(process + "/v1", model="base", adapter_folder=folder, timeout=0.4, retry=retry)
+    generator = llm.Server(process + "/v1", model="base", adapter_folder=folder, timeout=0.4, retry=retry)
+    policy, sampling = policy_of(), llm.Rollouts(max_new_tokens=3, followers=0, generator=generator)
+    return policy, sampling, policy.generate(PROMPTS, sampling)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_that_passes_is_retried_and_changes_nothing(patient, running, fault):
-    policy, generator = patient
-    sampling = llm.Rollouts(max_new_tokens=3, followers=0, generator=generator)
-    right, before = policy.generate(PROMPTS, sampling), generator.tally.retries
+    policy, sampling, right = patient
+    before = sampling.generator.tally.retries
     running.control(faults=[fault, ""])
     assert policy.generate(PROMPTS, sampling) == right
-    assert generator.tally.retries == before + 1
+    assert sampling.generator.tally.retries == before + 1
 
 
 @pytest.mark.parametrize(
@@ -242,13 +251,12 @@ def test_a_fault_that_passes_is_retried_and_changes_nothing(patient, running, fa
      ("hang", "no whole answer within 0.4 s"), ("404", "answers 404: .*broken"), ("400", "refused a request .* 400")],
 )  # fmt: skip
 def test_a_fault_that_stays_stops_the_run(patient, running, fault, said):
-    policy, generator = patient
-    sampling = llm.Rollouts(max_new_tokens=3, followers=0, generator=generator)
+    policy, sampling, right = patient
     running.control(faults=[fault])
     with pytest.raises(llm.GeneratorError, match=said):
         policy.generate(PROMPTS, sampling)
     running.control(faults=[])
-    assert gap(policy, sampling) < 1e-5  # and when it is mended all goes on
+    assert policy.generate(PROMPTS, sampling) == right  # and when it is mended all goes on
 
 
 def test_a_server_started_anew_is_sent_the_adapter_again(server, running):
