@@ -34,12 +34,14 @@ class Draws:
             reward in a reward game.
         opponents: in a Nash game against a mixture, whom each y met.
         skipped: rollouts that the judge skipped (NaN), which are dropped.
+        weights: of each in the expectation, where they are no draws alike but an enumeration.
     """
 
     episodes: list[Episode]
     earned: Array
     opponents: tuple[Turn, ...] | None = None
     skipped: int = 0
+    weights: Array | None = None
 
     def only(self, judged: NDArray[np.bool_]) -> Draws:
         """The rollouts in a mask; the others count as skipped."""

@@ -179,7 +179,7 @@ class _Step:
             leader=leader,
             baseline=learner.baseline,
             kl=learner.sampling.kl,
-            weights=[1 / everywhere] * len(draws.episodes),
+            weights=[1 / everywhere] * len(draws.episodes) if draws.weights is None else draws.weights.tolist(),
         ):
             part.loss.backward()  # type: ignore[no-untyped-call]
             learner.watch(look, part, draws)
