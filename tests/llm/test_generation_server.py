@@ -46,17 +46,18 @@ def process(tmp_path_factory):
     script = Path(__file__).parent.parent / "llm_server.py"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, str(script), str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as running:
-        try:
-            yield f"http://127.0.0.1:{int(running.stdout.readline())}"
-        finally:
-            running.terminate()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+            patch.delenv(name, raising=False)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as running:
+            try:
+                yield f"http://127.0.0.1:{int(running.stdout.readline())}"
+            finally:
+                running.terminate()
 
 
 @pytest.fixture
-def running(process, monkeypatch):
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
+def running(process):
     made = Running(process)
     made.control(faults=[], adapter_faults=[], mode="processed", seen=[], most=0)
     return made
