@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llm import dialogue, testing
     from llm.dialogue import ChatTemplate, Dialogue, PlainTemplate, Refuse, TruncateLeft, keeps_earlier_turns
-    from llm.generation import Completion, Generated, Generator, TransformersGenerator
+    from llm.generation import Completion, Generated, Generator, GeneratorError, TransformersGenerator
+    from llm.generators.continuous import ContinuousBatching
+    from llm.generators.server import Server
     from llm.listing import Listed, listed
     from llm.lora import LoRA
     from llm.objective import generator_gap, losses
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "llm.dialogue": ("ChatTemplate", "Dialogue", "PlainTemplate", "Refuse", "TruncateLeft", "keeps_earlier_turns"),
-    "llm.generation": ("Completion", "Generated", "Generator", "TransformersGenerator"),
+    "llm.generation": ("Completion", "Generated", "Generator", "GeneratorError", "TransformersGenerator"),
+    "llm.generators.continuous": ("ContinuousBatching",),
+    "llm.generators.server": ("Server",),
     "llm.listing": ("Listed", "listed"),
     "llm.lora": ("LoRA",),
     "llm.objective": ("generator_gap", "losses"),
@@ -65,7 +69,10 @@ __all__ = [
     "Completion",
     "Generated",
     "Generator",
+    "GeneratorError",
     "TransformersGenerator",
+    "ContinuousBatching",
+    "Server",
     "generate",
     "Training",
     "listed",
