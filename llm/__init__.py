@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from llm.roles import Shared, TwoAdapters, TwoModels
     from llm.rollouts import Episode, Rollouts, generate
     from llm.sampling import Sampling
+    from llm.training.options import Training
 
 _MODULES = {
     "llm.dialogue": ("ChatTemplate", "Dialogue", "PlainTemplate", "Refuse", "TruncateLeft", "keeps_earlier_turns"),
@@ -40,6 +41,7 @@ _MODULES = {
     "llm.roles": ("Shared", "TwoAdapters", "TwoModels"),
     "llm.rollouts": ("Episode", "Rollouts", "generate"),
     "llm.sampling": ("Sampling",),
+    "llm.training.options": ("Training",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -63,6 +65,7 @@ __all__ = [
     "Generator",
     "TransformersGenerator",
     "generate",
+    "Training",
     "losses",
     "generator_gap",
     "dialogue",

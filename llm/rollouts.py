@@ -11,6 +11,7 @@ from llm.ending import Ending
 from llm.generation import Completion, Generated, Generator, Tokens, TransformersGenerator
 from llm.logprobs import micro_batches
 from llm.sampling import Sampling, seeds_for
+from stackelberg.gradient import KL, Baseline, RewardToGo
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -25,8 +26,11 @@ class Rollouts(Sampling):
     Args:
         prompts: how many a step.
         leaders: answers y a prompt.
-        followers: improvements y' an answer; 0 in games without a Follower.
+        followers: improvements y' an answer, in a game that has a Follower.
         micro_batch_tokens: at most so many tokens, padding included, are held at once, in generating and scoring.
+        baseline: ``Constant(0.5)``, ``LeaveOneOut()`` (with leaders > 1) or ``NoBaseline()`` of
+            :mod:`stackelberg.gradient`; by default leave-one-out in a reward game and ½ in the others.
+        kl: how the KL enters the gradient: ``RewardToGo()``, ``RaoBlackwell()`` or ``SequenceLevel()``.
         missing_eos_penalty: c ≥ 0, what an answer that did not end by itself costs who wrote it:
             p − c·[y unfinished] + c·[y' unfinished].
         max_prompt_tokens: for x; by default what the model's positions leave beside y, instruction and y'.
@@ -44,6 +48,8 @@ class Rollouts(Sampling):
     leaders: int = field(default=1, kw_only=True)
     followers: int = field(default=1, kw_only=True)
     micro_batch_tokens: int = field(default=16384, kw_only=True)
+    baseline: Baseline | None = field(default=None, kw_only=True)
+    kl: KL = field(default_factory=RewardToGo, kw_only=True)
     missing_eos_penalty: float = field(default=0.0, kw_only=True)
     max_prompt_tokens: int | None = field(default=None, kw_only=True)
     overlong: Overlong = field(default_factory=Refuse, kw_only=True)
@@ -104,6 +110,7 @@ def generate(
     *,
     seed: int = 0,
     generator: Generator | None = None,
+    first: int = 0,
 ) -> list[Episode]:
     """Draw ``leaders`` answers a prompt and ``followers`` improvements an answer.
 
@@ -113,6 +120,8 @@ def generate(
         sampling: :class:`Rollouts`.
         seed: the same seed gives the same rollouts, in batches of whatever size and company (up to ties of rounding).
         generator: by default transformers' ``generate``.
+        first: the place of the first prompt in a larger whole whose parts are drawn apart: a prompt's rollouts depend
+            on its place there.
 
     Returns:
         Episodes in the order of prompts, answers, improvements.
@@ -125,7 +134,7 @@ def generate(
     """
     sampling = Rollouts() if sampling is None else sampling
     messages = [conversation(prompt) for prompt in prompts]
-    draw = _Draw(policy, sampling, TransformersGenerator() if generator is None else generator, seed)
+    draw = _Draw(policy, sampling, TransformersGenerator() if generator is None else generator, seed, first)
     openings = [draw.opening(each) for each in messages]
     asked = [(i, k, x) for i, x in enumerate(openings) for k in range(sampling.leaders)]
     lengths = [draw.room(x, messages[i]) * max(1, sampling.followers) for i, _, x in asked]
@@ -152,6 +161,7 @@ class _Draw:
     sampling: Rollouts
     generator: Generator
     seed: int
+    first: int
 
     @property
     def ending(self) -> Ending:
@@ -230,7 +240,7 @@ class _Draw:
             sampling=self.sampling,
             ending=self.ending,
             tokenizer=self.policy.tokenizer,
-            seeds=[seeds_for(self.seed, *key) for key in keys],
+            seeds=[seeds_for(self.seed, role, self.first + i, *rest) for role, i, *rest in keys],
             memory=memory,
         )
 
