@@ -53,6 +53,7 @@ def mixed_turns(
     *,
     seed: int,
     leaders: int = 1,
+    first: int = 0,
 ) -> list[Turn]:
     """Answers to the Leader's prompts from the token-wise mixture, an approximation of Nash-MD's: see the module.
 
@@ -68,6 +69,7 @@ def mixed_turns(
         seed: the same seed gives the same answers, whoever shares the batch. They are independent of those that
             :func:`llm.generate` draws at that seed.
         leaders: answers a prompt.
+        first: the place of the first prompt in a larger whole, as for :func:`llm.generate`.
 
     Returns:
         ``leaders`` turns a prompt, in order. Their ``log_probs`` are those of the mixture.
@@ -89,6 +91,7 @@ def mixed_turns(
         replace(sampling, leaders=leaders, followers=0),
         seed=seeds_for(seed, OPPONENT),
         generator=TokenMixture(reference=policy.reference(LEADER), mixture=mixture),
+        first=first,
     )
     return [each.leader for each in episodes]
 

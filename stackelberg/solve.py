@@ -23,7 +23,7 @@ class TrainsItself(Protocol):
     """A policy too large for points that never change: it is trained in place, by a loop of its own."""
 
     def train_on(self, game: Game[Any], solver: Solver, **options: Any) -> Any:
-        """What :func:`solve` does with this policy; ``options`` are its keywords but ``policy``, and it answers alike."""
+        """What :func:`solve` does with this policy; ``options`` are the keywords it was called with."""
 
 
 def solve(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llm.training.directions import Look
 from llm.judges.protocol import Array, ask, kept
 from llm.judges.scores import BradleyTerry
 from llm.rollouts import Episode, Rollouts, Turn, generate
+from llm.training.directions import Look
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
 from stackelberg.validation import as_numbers, shown
 
@@ -68,9 +68,7 @@ class Share:
 
 
 @singledispatch
-def draw(
-    game: Game[Any], policy: TransformerPolicy, share: Share, sampling: Rollouts, look: Look, seed: int
-) -> Draws:
+def draw(game: Game[Any], policy: TransformerPolicy, share: Share, sampling: Rollouts, look: Look, seed: int) -> Draws:
     """Draw rollouts of a game and have them judged.
 
     Args:

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from llm.training.directions import Field, Look, Place
-from llm.training.draws import Draws, Share, draw
 from llm.objective import Part, losses
 from llm.policy import TransformerPolicy
-from llm.training.processes import ALONE, Processes
 from llm.rollouts import FOLLOWER, LEADER, Rollouts
 from llm.sampling import seeds_for
 from llm.speaker import Adapter, Speaker
+from llm.training.directions import Field, Look, Place
+from llm.training.draws import Draws, draw
+from llm.training.processes import ALONE, Processes
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
 from stackelberg.gradient import Baseline, Constant, LeaveOneOut, Returns
 from stackelberg.point import Joint

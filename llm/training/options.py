@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llm.policy import TransformerPolicy
-    from llm.training.solution import TrainedSolution
+    pass
 
 
 @dataclass(frozen=True)

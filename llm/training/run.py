@@ -60,7 +60,8 @@ def train(
         sampling: :class:`llm.Rollouts`.
         seed: of the order of prompts and of every draw.
         record: an :class:`llm.Evaluation`; without one the numbers of every step are kept all the same.
-        tolerance, start: are for tables, and refused.
+        tolerance: is for tables, and refused.
+        start: is for tables, and refused.
         checkpoint: the folder of a resumable run, or a :class:`stackelberg.Checkpoint`.
         progress: show a bar.
 

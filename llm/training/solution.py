@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm.training.logbook import Log
 from llm.rollouts import FOLLOWER, LEADER
 from llm.speaker import Speaker
+from llm.training.logbook import Log
 from stackelberg.estimate import Estimate
 from stackelberg.game import Game
 from stackelberg.solution import Status
@@ -54,6 +54,6 @@ class TrainedSolution:
         return self.model.speaker(FOLLOWER)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the policy to a folder; :meth:`llm.TransformerPolicy.from_pretrained` and plain transformers read it."""
+        """Write the policy to a folder, for :meth:`llm.TransformerPolicy.from_pretrained` and plain transformers."""
         self.model.save_pretrained(Path(path))
         return Path(path)

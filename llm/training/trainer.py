@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from llm.policy import TransformerPolicy
 from llm.training.draws import Draws
 from llm.training.learner import Learner
-from llm.policy import TransformerPolicy
 
 WEIGHTS = "learned.safetensors"
 

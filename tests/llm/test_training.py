@@ -198,7 +198,10 @@ def test_a_skipped_pair_is_left_out_and_counted():
     rest.compute(0)
     assert "Why?" in asked
     none = Learner(
-        policy(), sb.StackelbergGame(lambda *rows: [np.nan] * len(rows[0]), contexts=PROMPTS), sb.StackelbergGDA(), SHORT
+        policy(),
+        sb.StackelbergGame(lambda *rows: [np.nan] * len(rows[0]), contexts=PROMPTS),
+        sb.StackelbergGDA(),
+        SHORT,
     )
     with pytest.raises(ValueError, match="skipped all"):
         none.compute(0)
@@ -212,7 +215,11 @@ def test_a_gradient_that_is_not_finite_stops_the_run_and_moves_nothing():
     before = weights(trained)
     game = sb.RewardGame(broken, contexts=PROMPTS)
     solution = sb.solve(
-        game, sb.RLOO(learning_rate=1.0), trained, steps=3, sampling=llm.Rollouts(prompts=4, leaders=2, max_new_tokens=5)
+        game,
+        sb.RLOO(learning_rate=1.0),
+        trained,
+        steps=3,
+        sampling=llm.Rollouts(prompts=4, leaders=2, max_new_tokens=5),
     )
     assert solution.status is sb.Status.DIVERGED
     assert "step 1" in solution.report
@@ -315,9 +322,7 @@ def wait_for(run, path, lines):
 
 def test_a_request_to_terminate_saves_first(tmp_path):
     script = SCRIPT.format(root=str(ROOT)) + "train(sys.argv[1], 100000)\n"
-    run = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
+    run = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     metrics = tmp_path / "metrics.jsonl"
     wait_for(run, metrics, 3)
     run.terminate()
