@@ -123,6 +123,7 @@ def test_company_padding_and_micro_batches_change_nothing(architecture):
     assert gap(together, [turn.completion.log_probs for turn in apart]) < 1e-6
     alone = mixed_turns(policy, PROMPTS[:1], SAMPLING, 0.3, seed=4, leaders=2)
     assert said(alone) == said(together[:2])
+    assert said(mixed_turns(policy, PROMPTS[2:], SAMPLING, 0.3, seed=4, leaders=2, first=2)) == said(together[4:])
     assert [turn.prompt for turn in together[::2]] == [turn.prompt for turn in together[1::2]]
     whole, parts = (mixture_log_probs(policy, together, each, 0.3) for each in (SAMPLING, room))
     assert max(float((a - b).abs().max()) for a, b in zip(whole, parts, strict=True)) < 1e-12
