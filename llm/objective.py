@@ -59,6 +59,7 @@ def losses(
     *,
     sampling: Rollouts,
     kappa: float = 1.0,
+    leader: float = 1.0,
     baseline: Baseline = HALF,
     kl: KL = TO_GO,
     weights: Sequence[float] | None = None,
@@ -76,6 +77,7 @@ def losses(
         returns: of the game, ``game.returns()``, with numbers for τ.
         sampling: what the episodes were drawn with.
         kappa: the Follower's weight.
+        leader: the Leader's.
         baseline: ``LeaveOneOut`` compares the answers to a prompt, which stay in one micro-batch for it.
         kl: how the KL enters; ``RaoBlackwell`` reads it exactly.
         weights: of each episode, for an enumeration; 1/(number of episodes) by default.
@@ -103,19 +105,19 @@ def losses(
     scorer = Scorer(sampling, micro_batch_tokens=2**62)  # the parts below are within the budget already
     for rows in _parts(episodes, sampling, baseline):
         said = [episodes[i] for i in rows]
-        leader, follower = score(
+        first, second = score(
             policy, said, sampling, kl=isinstance(kl, RaoBlackwell), scorer=scorer, one_sequence=one_sequence
         )
-        like = leader.log_prob
+        like = first.log_prob
         batch = Batch(
             earned[rows].to(like),
-            leader,
-            None if follower is None else _beside(follower, leader),
+            first,
+            None if second is None else _beside(second, first),
             groups=torch.tensor([each.context for each in said], device=like.device),
             weights=share[rows].to(like),
         )
         parts = surrogates(batch, returns, baseline=baseline, kl=kl)
-        yield Part(tuple(rows), batch, parts, loss(parts, kappa))
+        yield Part(tuple(rows), batch, parts, loss(parts, kappa, leader))
 
 
 def generator_gap(episodes: Sequence[Episode], leader: Completions, follower: Completions | None = None) -> float:

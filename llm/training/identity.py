@@ -1,0 +1,59 @@
+"""What a run is: whatever its numbers follow from, in words and hashes that can be compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+import torch
+
+from llm.judges.scores import BradleyTerry
+from llm.policy import TransformerPolicy
+from llm.training.learner import Learner
+
+
+def identity(learner: Learner) -> dict[str, Any]:
+    """Game, prompts, judge, solver, rollouts, seed and the policy as it starts."""
+    game, policy = learner.game, learner.policy
+    prompts = json.dumps(list(game.contexts), default=list).encode()
+    return {
+        "game": f"{type(game).__name__} {_named(game.returns())}",
+        "prompts": hashlib.sha256(prompts).hexdigest(),
+        "judge": _judge(game.preference.judge),  # type: ignore[attr-defined]
+        "solver": _named(learner.solver),
+        "sampling": _named(learner.sampling),
+        "seed": learner.seed,
+        "roles": type(policy.roles).__name__,
+        "dialogue": _named(policy.dialogue),
+        "training": _named(policy.training),
+        "reference": fingerprint(policy),
+    }
+
+
+def fingerprint(policy: TransformerPolicy) -> str:
+    """A hash of some numbers of every weight of the references, on which a run stands from beginning to end."""
+    found = hashlib.sha256()
+    for reference in dict.fromkeys(id(each.network) for each in policy.players.references):
+        network = next(each.network for each in policy.players.references if id(each.network) == reference)
+        learns = {id(weight) for weight in policy.parameters()}
+        for name, weight in network.named_parameters():
+            if id(weight) in learns:
+                continue
+            flat = weight.detach().reshape(-1)
+            some = flat[:: max(1, len(flat) // 64)].to("cpu", torch.float64)
+            found.update(f"{name} {tuple(weight.shape)}".encode() + some.numpy().tobytes())
+    return found.hexdigest()
+
+
+def _judge(judge: Any) -> str:
+    told = getattr(judge, "identity", None)
+    if isinstance(told, str):
+        return told
+    return _named(judge) if isinstance(judge, BradleyTerry) else getattr(judge, "__qualname__", type(judge).__name__)
+
+
+def _named(value: Any) -> str:
+    """Its ``repr`` without addresses in memory, which no two processes share."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

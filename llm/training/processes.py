@@ -1,0 +1,65 @@
+"""Several processes as one: how a step's prompts are divided, and sums over all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from llm.training.draws import Share
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that share a run.
+
+    Args:
+        index: which it is.
+        count: how many there are.
+
+    Example:
+        >>> Processes(1, 2).share(["a", "b", "c"])
+        Share(prompts=['b', 'c'], first=1)
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def share(self, prompts: Sequence[Any]) -> Share:
+        """This process's part of a step's prompts; parts differ by one prompt at most."""
+        begin, end = (len(prompts) * i // self.count for i in (self.index, self.index + 1))
+        return Share(list(prompts[begin:end]), begin)
+
+    def total(self, number: float) -> float:
+        """The sum over all processes."""
+        return float(self.totals(torch.tensor([number], dtype=torch.float64))[0])
+
+    def totals(self, numbers: torch.Tensor) -> torch.Tensor:
+        """The sums over all processes, of numbers on the CPU."""
+        if self.count == 1:
+            return numbers
+        there = numbers.to(_device())
+        torch.distributed.all_reduce(there)
+        return there.cpu()
+
+    def add_up(self, weights: Sequence[nn.Parameter]) -> None:
+        """Make every gradient the sum of all processes'; one that a process does not have counts as 0."""
+        if self.count == 1:
+            return
+        has = self.totals(torch.tensor([float(weight.grad is not None) for weight in weights]))
+        for weight, some in zip(weights, has.tolist(), strict=True):
+            if not some:
+                continue
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+            torch.distributed.all_reduce(weight.grad)
+
+
+ALONE = Processes()
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
