@@ -23,6 +23,8 @@ class Shape:
     inner: int
     heads: int
     vocabulary: int = 8192
+    key_heads: int | None = None
+    tied: bool = True
 
 
 PUBLISHED = Shape(layers=4, width=256, inner=1024, heads=4)  # 6.3 M parameters, as in the published trainer's mark
@@ -48,17 +50,17 @@ def tokenizer_of(vocabulary: int) -> Any:
     return made
 
 
-def model_of(shape: Shape, seed: int = 0) -> Any:
-    """Random weights, float32."""
+def model_of(shape: Shape, seed: int = 0, dtype: torch.dtype = torch.float32) -> Any:
+    """Random weights, on torch's default device."""
     from transformers import AutoModelForCausalLM, LlamaConfig
 
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=shape.vocabulary, hidden_size=shape.width, intermediate_size=shape.inner,
-        num_hidden_layers=shape.layers, num_attention_heads=shape.heads, max_position_embeddings=1024,
-        tie_word_embeddings=True, bos_token_id=None, eos_token_id=None, pad_token_id=None,
+        num_hidden_layers=shape.layers, num_attention_heads=shape.heads, max_position_embeddings=4096,
+        num_key_value_heads=shape.key_heads, tie_word_embeddings=shape.tied, bos_token_id=None, eos_token_id=None, pad_token_id=None,
     )  # fmt: skip
-    return AutoModelForCausalLM.from_config(config)
+    return AutoModelForCausalLM.from_config(config, dtype=dtype)
 
 
 def prompts_of(count: int) -> list[str]:

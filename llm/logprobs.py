@@ -120,7 +120,7 @@ class Scorer:
         if reference is not None:
             with reference.listening():
                 far = _states(reference, ids, mask)[rows.to(reference.device), places.to(reference.device)]
-        chunks = Output(self.sampling, speaker, reference, self.chunk).chunks(states, targets, far, kl=kl)
+        chunks = self._output(speaker, reference).chunks(states, targets, far, kl=kl)
         flat = [torch.cat(column) if column[0] is not None else None for column in zip(*chunks, strict=True)]
         lengths = [len(span.targets) for strip in strips for span in strip.spans]
         pieces = [iter(torch.split(column, lengths)) if column is not None else None for column in flat]
@@ -128,6 +128,10 @@ class Scorer:
             tuple([next(column) for _ in strip.spans] if column is not None else [] for column in pieces)
             for strip in strips
         ]
+
+    def _output(self, speaker: Speaker, reference: Speaker | None) -> Output:
+        """What makes log-probabilities of hidden states; :mod:`llm.mixture` has its own."""
+        return Output(self.sampling, speaker, reference, self.chunk)
 
 
 def micro_batches(lengths: Sequence[int], budget: int, option: str = "micro_batch_tokens") -> list[list[int]]:

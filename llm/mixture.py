@@ -22,7 +22,7 @@ Example: two tokens; behind the first token 0 the policy and the reference disag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,6 +34,7 @@ from llm.ending import Ending
 from llm.generation import Generated, Tokens, TransformersGenerator, _Chooser, _Rows
 from llm.listener import Listener
 from llm.logprobs import Scorer, Span, Strip
+from llm.output import Columns, Output
 from llm.rollouts import LEADER, Rollouts, Turn, generate
 from llm.sampling import Sampling, seeds_for
 from llm.speaker import Speaker
@@ -210,17 +211,23 @@ class _MixtureScorer(Scorer):
     def __post_init__(self) -> None:
         _check(self.mixture)
 
-    def _score(self, speaker: Speaker, reference: Speaker | None, kl: bool) -> Callable[..., Any]:
-        other = cast(Speaker, reference)  # mixture_log_probs passes one
+    def _output(self, speaker: Speaker, reference: Speaker | None) -> Output:
+        return _MixedOutput(self.sampling, speaker, reference, self.chunk, mixture=self.mixture)
 
-        def score(states: Tensor, targets: Tensor, far: Tensor) -> tuple[Tensor, None, None]:
-            with speaker.head():
-                own = self.sampling.log_probs(speaker.logits(states))  # (tokens, V)
-            with other.head():
-                theirs = self.sampling.log_probs(other.logits(far)).to(own.device)
-            return mixed(own, theirs, self.mixture).gather(-1, targets[:, None])[:, 0], None, None
 
-        return score
+@dataclass(frozen=True, eq=False)
+class _MixedOutput(Output):
+    """The output layers of the speaker and the reference, mixed."""
+
+    mixture: float = field(kw_only=True)
+
+    def columns(self, states: Tensor, targets: Tensor, far: Tensor | None, *, kl: bool, again: bool) -> Columns:
+        other, beside = cast(Speaker, self.reference), cast(Tensor, far)  # mixture_log_probs passes a reference
+        with self.speaker.head():
+            own = self.sampling.log_probs(self.speaker.logits(states))  # (tokens, V)
+        with other.head():
+            theirs = self.sampling.log_probs(other.logits(beside)).to(own.device)
+        return mixed(own, theirs, self.mixture).gather(-1, targets[:, None])[:, 0], None, None
 
 
 def _check(mixture: float) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -94,11 +94,15 @@ class Output:
             part = slice(at, at + step)
             beside = None if far is None else far[part]
             again = part.stop < len(states)
-            if kl and beside is not None:
-                yield _perhaps(again, self._exactly, states[part], targets[part], beside)
-            else:
-                own = _perhaps(again, self._own, states[part], targets[part])
-                yield own, None if beside is None else self._others(beside, targets[part]).to(own.device), None
+            yield self.columns(states[part], targets[part], beside, kl=kl, again=again)
+
+    def columns(self, states: Tensor, targets: Tensor, far: Tensor | None, *, kl: bool, again: bool) -> Columns:
+        """Those of one chunk; ``again`` says that the backward pass shall make its logits once more."""
+        if kl and far is not None:
+            exact: Columns = _perhaps(again, self._exactly, states, targets, far)
+            return exact
+        own: Tensor = _perhaps(again, self._own, states, targets)
+        return own, None if far is None else self._others(far, targets).to(own.device), None
 
     def _own(self, states: Tensor, targets: Tensor) -> Tensor:
         with self.speaker.head():
@@ -106,16 +110,16 @@ class Output:
         return taken(logits, targets)
 
     def _others(self, far: Tensor, targets: Tensor) -> Tensor:
-        assert self.reference is not None
-        with torch.no_grad(), self.reference.head():
-            return taken(self.sampling.unnormalised(self.reference.logits(far)), targets.to(far.device))
+        reference = cast(Speaker, self.reference)  # whose states these are
+        with torch.no_grad(), reference.head():
+            return taken(self.sampling.unnormalised(reference.logits(far)), targets.to(far.device))
 
     def _exactly(self, states: Tensor, targets: Tensor, far: Tensor) -> Columns:
-        assert self.reference is not None
+        reference = cast(Speaker, self.reference)
         with self.speaker.head():
             own = self.sampling.log_probs(self.speaker.logits(states))
-        with torch.no_grad(), self.reference.head():
-            theirs = self.sampling.log_probs(self.reference.logits(far)).to(own.device)
+        with torch.no_grad(), reference.head():
+            theirs = self.sampling.log_probs(reference.logits(far)).to(own.device)
         column = targets[:, None]
         return own.gather(-1, column)[:, 0], theirs.gather(-1, column)[:, 0], position_kl(own, theirs)
 
