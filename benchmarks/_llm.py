@@ -58,7 +58,8 @@ def model_of(shape: Shape, seed: int = 0, dtype: torch.dtype = torch.float32) ->
     config = LlamaConfig(
         vocab_size=shape.vocabulary, hidden_size=shape.width, intermediate_size=shape.inner,
         num_hidden_layers=shape.layers, num_attention_heads=shape.heads, max_position_embeddings=4096,
-        num_key_value_heads=shape.key_heads, tie_word_embeddings=shape.tied, bos_token_id=None, eos_token_id=None, pad_token_id=None,
+        num_key_value_heads=shape.key_heads, tie_word_embeddings=shape.tied, bos_token_id=None,
+        eos_token_id=None, pad_token_id=None,
     )  # fmt: skip
     return AutoModelForCausalLM.from_config(config, dtype=dtype)
 
