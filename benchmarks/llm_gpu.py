@@ -4,7 +4,7 @@
     PYTHONPATH=. python benchmarks/llm_gpu.py --shapes 0.5B     # with whatever torch and transformers are there
     PYTHONPATH=. python benchmarks/llm_gpu.py --device cpu --shapes tiny --rows 4 --new 8     # to try the code
 
-Needs torch, transformers, peft and accelerate, and of this toolkit's own needs NumPy, SciPy and NetworkX. Weights are
+Needs torch, transformers, peft and accelerate, and of this toolkit's own needs NumPy and SciPy. Weights are
 random bfloat16 in the shapes of Qwen2.5-0.5B, Qwen2.5-1.5B and Llama-3.1-8B; with all weights learning, AdamW's state
 is bfloat16 too, so that more fits than in training for good (float32 master weights). A step is that of
 ``llm_step.py``: prompts of 32 tokens, y and y' of exactly ``--new`` tokens each, one model in both roles.
@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-NEEDED = ("torch", "transformers", "peft", "accelerate", "numpy", "scipy", "networkx")
+NEEDED = ("torch", "transformers", "peft", "accelerate", "numpy", "scipy")
 PEAKS = {  # dense bfloat16 FLOP/s as the makers have them, the first name found in the device's
     "B200": 2250e12, "H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "GH200": 989e12,
     "A100": 312e12, "L40S": 362e12, "L40": 181e12, "L4": 121e12, "A10G": 70e12, "A10": 125e12, "RTX 4090": 165e12,
