@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from llm.judges.scores import BradleyTerry
+from llm.judges.protocol import identity_of
 from llm.policy import TransformerPolicy
 from llm.training.learner import Learner
 
@@ -48,10 +48,11 @@ def fingerprint(policy: TransformerPolicy) -> str:
 
 
 def _judge(judge: Any) -> str:
-    told = getattr(judge, "identity", None)
-    if isinstance(told, str):
-        return told
-    return _named(judge) if isinstance(judge, BradleyTerry) else getattr(judge, "__qualname__", type(judge).__name__)
+    """Its identity where it has one, else the name of the function or class."""
+    try:
+        return identity_of(judge)
+    except ValueError:
+        return getattr(judge, "__qualname__", type(judge).__name__)
 
 
 def _named(value: Any) -> str:
