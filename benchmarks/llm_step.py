@@ -77,6 +77,7 @@ def serve(way: str, shape: str, leaders: int, followers: bool) -> None:
     """Take a step for every line that comes in."""
     import _llm
     import torch
+    import transformers
 
     torch.set_num_threads(1)
     gap = _llm.gradient_gap(leaders, followers)  # loads and warms the libraries too
@@ -87,7 +88,8 @@ def serve(way: str, shape: str, leaders: int, followers: bool) -> None:
     taker = _llm.WAYS[way](world, leaders, followers)
     state = resident()
     parameters = sum(weight.numel() for weight in world.policy.parameters())
-    print(json.dumps({"parameters": parameters, "gradient_gap": gap}), flush=True)
+    versions = {each.__name__: each.__version__ for each in (torch, transformers)}
+    print(json.dumps({"parameters": parameters, "gradient_gap": gap, **versions}), flush=True)
     for seed, _ in enumerate(sys.stdin):
         wall, processor = time.perf_counter(), time.process_time()
         taker.step(seed)
