@@ -124,6 +124,12 @@ def test_a_run_keeps_its_evaluations_samples_and_lines(tmp_path):
     rows = [json.loads(line) for line in lines]
     assert [row["prompt"] for row in rows] == held_out[:3]
     assert "Follower" in (tmp_path / "whole" / "samples" / "step-000004.md").read_text()
+    early = tmp_path / "early"  # killed before its first checkpoint, and started again
+    early.mkdir()
+    for name in ("run.json", "metrics.jsonl"):
+        (early / name).write_text((tmp_path / "whole" / name).read_text())
+    sb.solve(game, solver, tiny_policy("abc"), steps=4, sampling=SHORT, record=evaluation, checkpoint=early)
+    assert (early / "metrics.jsonl").read_text() == texts[0]
     again = sb.solve(game, solver, tiny_policy("abc"), steps=4, sampling=SHORT, record=evaluation,
                      checkpoint=tmp_path / "whole")  # fmt: skip
     assert again.evaluation.metrics == runs["whole"].evaluation.metrics

@@ -376,6 +376,8 @@ def test_two_processes_are_one(tmp_path):
     script.write_text(
         SCRIPT.format(root=str(ROOT))
         + "sampling = llm.Rollouts(prompts=5, max_new_tokens=5)\n"
+        + "sb.solve(stackelberg(), sb.StackelbergGDA(learning_rate=1e-2), policy(), steps=1,\n"
+        + "         sampling=llm.Rollouts(prompts=1, max_new_tokens=5))  # one of the two has nothing to do\n"
         + "trained = policy(training=PLAIN)\n"
         + "sb.solve(stackelberg(), sb.StackelbergGDA(learning_rate=1e-2), trained, steps=3, sampling=sampling,\n"
         + "         checkpoint=sys.argv[1])\n"
