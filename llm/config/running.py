@@ -1,0 +1,133 @@
+"""A configuration as a run: its folder keeps the whole of it, so that the folder alone is enough to go on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import stackelberg as sb
+from llm.config.reading import as_yaml, differences, read_config
+from llm.config.sections import Config, checked, resolved
+from llm.run_folder import CONFIG
+from stackelberg.validation import shown
+
+if TYPE_CHECKING:
+    from llm.training.solution import TrainedSolution
+
+POLICY = "policy"
+"""The folder of the trained policy, within the run's."""
+FREE = ("steps", "out", "checkpoint")
+"""What may change from call to call of one run."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that came to its end.
+
+    Args:
+        solution: what ``solve`` returned.
+        config: what it was asked for.
+        folder: of the run.
+        left_out: prompts that were too long.
+        prompts: those trained on.
+        first: whether this is the process that writes and speaks.
+    """
+
+    solution: TrainedSolution
+    config: Config
+    folder: Path
+    left_out: int
+    prompts: int
+    first: bool
+
+    @property
+    def policy(self) -> Path:
+        """Where the trained policy is."""
+        return self.folder / POLICY
+
+
+def run(values: Mapping[str, Any], *, progress: bool = False) -> Trained:
+    """Train what a configuration describes, or go on with it where its folder holds it already.
+
+    Args:
+        values: the fields, as plain values.
+        progress: show a bar.
+
+    Raises:
+        ValueError: a field is refused, or the folder holds another run.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> _ = Path(folder, "prompts.txt").write_text("Why?")
+        >>> trained = run({
+        ...     "model": {"kind": "tiny"},
+        ...     "prompts": {"file": folder + "/prompts.txt"},
+        ...     "judge": {"kind": "patterns", "found": ["e"]},
+        ...     "solver": "stackelberg-gda",
+        ...     "rollouts": {"prompts": 1, "max_new_tokens": 2},
+        ...     "steps": 1,
+        ...     "out": folder + "/run",
+        ... })
+        >>> trained.solution.report, (trained.folder / "config.yaml").exists()
+        ('ran all 1 steps', True)
+    """
+    recipe = checked(values)
+    folder = recipe.arguments["out"]
+    if folder is None:
+        raise ValueError("out is missing: the run needs a folder. Write out: runs/a, or pass --out runs/a.")
+    first = os.environ.get("RANK", "0") == "0"
+    if first:
+        _keep(folder, resolved(recipe))
+    config: Config = recipe.build()
+    policy = config.model.policy(config.training, config.seed)
+    prompts, held_out, left_out = config.prompts.read(policy.tokenizer)
+    solution = sb.solve(
+        config.game.of(config.judge, prompts),
+        config.solver,
+        policy,
+        steps=config.steps,
+        sampling=config.rollouts,
+        seed=config.seed,
+        checkpoint=sb.Checkpoint(folder, config.checkpoint.every, config.checkpoint.seconds),
+        progress=progress,
+        **({} if config.evaluation is None else {"record": config.evaluation.on(held_out)}),
+    )
+    if first:
+        solution.save(folder / POLICY)
+    return Trained(solution, config, folder, left_out, len(prompts), first)
+
+
+def kept(folder: Path, steps: int | None = None) -> dict[str, Any]:
+    """The configuration in a run's folder, for :func:`run` to go on.
+
+    Args:
+        folder: of the run, which may have moved.
+        steps: in all; by default as many as before.
+
+    Raises:
+        ValueError: the folder has none.
+    """
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"{folder} holds no {CONFIG}, so it is no run of stackelberg train. Name its folder.")
+    values = read_config(folder / CONFIG)
+    return {**values, "out": str(folder), **({} if steps is None else {"steps": steps})}
+
+
+def _keep(folder: Path, values: dict[str, Any]) -> None:
+    """Write the configuration into the run's folder, where no other run and nothing else is."""
+    path = folder / CONFIG
+    if (folder / "run.json").exists() and path.exists():
+        changed = [each for each in differences(read_config(path), values) if each[0].partition(".")[0] not in FREE]
+        if changed:
+            words = ", ".join(f"{name} ({shown(before)} before, {shown(now)} now)" for name, before, now in changed)
+            raise ValueError(f"{folder} was started otherwise: {words}. Go on with --resume, or name a new folder.")
+    elif folder.exists() and any(each.name != CONFIG for each in folder.iterdir()) and not path.exists():
+        raise ValueError(f"{folder} is not empty, and holds no run of stackelberg train. Name a new folder: --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = path.with_suffix(".part")
+    written.write_text(as_yaml(values), encoding="utf-8")
+    written.replace(path)
