@@ -28,18 +28,19 @@ def _keys(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 @click.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--set", "given", multiple=True, metavar="KEY=VALUE", help="Set any field: rollouts.prompts=8 (repeatable).")
-@click.option("--steps", type=click.IntRange(min=0), help="Steps in all, in place of the file's.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed, in place of the file's.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The run's folder, in place of the file's.")
+@click.option("--set", "given", multiple=True, metavar="KEY=VALUE", help="Set any field, rollouts.prompts=8.")
+@click.option("--steps", type=click.IntRange(min=0), help="Steps in all.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of prompts, draws and adapters.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The run's folder.")
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder, without CONFIG.")
-@click.option("--check", is_flag=True, help="Check CONFIG and print it with every default; nothing is loaded or trained.")
-@click.option("--keys", is_flag=True, is_eager=True, expose_value=False, callback=_keys,
-              help="List every key with its default, and every kind of judge, solver and model.")
+@click.option("--check", is_flag=True, help="Check CONFIG and print it with every default; nothing is loaded.")
+@click.option(
+    "--keys", is_flag=True, is_eager=True, expose_value=False, callback=_keys, help="List all keys and kinds."
+)
 @click.option("--progress/--no-progress", default=None, help="Speed and time left [default: on a terminal].")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
-def train(context: click.Context, /, **given: Any) -> None:  # fmt: skip
+def train(context: click.Context, /, **given: Any) -> None:
     """Train a language model on a game: CONFIG is YAML with the arguments of one solve.
 
     \b
@@ -55,9 +56,9 @@ def train(context: click.Context, /, **given: Any) -> None:  # fmt: skip
       out: runs/a
 
     Any field may be set on the command line too. The folder keeps the whole configuration (config.yaml), the numbers
-    of every step (metrics.jsonl, metrics.csv), checkpoints, and in the end the policy; killed at any moment, the run goes
-    on with --resume, or with the same command, to the identical result. Relative paths start where the command runs.
-    A judge {function: package.module:name} imports, and so runs, that module.
+    of every step (metrics.jsonl, metrics.csv), checkpoints, and in the end the policy; killed at any moment, the run
+    goes on with --resume, or with the same command, to the identical result. Relative paths start where the command
+    runs. A judge {function: package.module:name} imports, and so runs, that module.
 
     \b
     Examples:

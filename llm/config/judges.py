@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from llm.config.small_judges import Patterns, Stacked
 from llm.judges import (
     AttributeVote,
     BothOrders,
@@ -31,7 +29,6 @@ from llm.judges import (
     Named,
     OnFailure,
     PairwiseModel,
-    Prompt,
     Question,
     RateLimited,
     Retry,
@@ -42,7 +39,7 @@ from llm.judges import (
     helpsteer2,
     load_judge,
 )
-from llm.judges.protocol import Array, described, identity_of
+from llm.judges.protocol import described
 
 
 def function(function: str, identity: str | None = None) -> Any:
@@ -139,12 +136,9 @@ def language_model(
     top: int = 20,
     extra: Mapping[str, Any] | None = None,
 ) -> Judge:
-    """A language model behind an OpenAI-compatible server. The key stays in the environment, never in a file.
+    """A language model behind an OpenAI-compatible server: :class:`llm.judges.LanguageModelJudge`.
 
-    Args:
-        key_variable: the environment variable that holds the key; none is sent by default.
-
-    The others are those of :class:`llm.judges.LanguageModelJudge`.
+    Its key stays in the environment, under the name ``key_variable``, and never in a file; by default none is sent.
     """
     key = None if key_variable is None else os.environ.get(key_variable)
     if key_variable is not None and not key:
@@ -169,69 +163,6 @@ def language_model(
 def checks(of: str) -> Judge:
     """Verifiable checks: a Python function ``package.module:name`` from a prompt to its predicates."""
     return Checks(function(of), identity=described("Checks", of=of))
-
-
-@dataclass(frozen=True)
-class Patterns:
-    """Verifiable checks as regular expressions, the same for every prompt: the larger share passed wins.
-
-    Args:
-        found: each must be found in the answer.
-        absent: each must not be.
-
-    Example:
-        >>> Patterns(found=("^[A-Z]",), absent=(",",))(["?"], ["Yes."], ["yes, but"])
-        array([1.])
-    """
-
-    found: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not (self.found or self.absent):
-            raise ValueError("there is no pattern. Write some under found or absent.")
-        for pattern in (*self.found, *self.absent):
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}. Mend it.") from None
-
-    def __call__(self, prompts: Sequence[Prompt], first: Sequence[str], second: Sequence[str]) -> Array:
-        """The verdicts, (n,)."""
-        return Checks(lambda prompt: self.predicates)(prompts, first, second)
-
-    @property
-    def predicates(self) -> list[Callable[[str], bool]]:
-        """The checks of every prompt."""
-        wanted = [(pattern, True) for pattern in self.found] + [(pattern, False) for pattern in self.absent]
-        return [lambda answer, p=p, is_=is_: (re.search(p, answer) is not None) == is_ for p, is_ in wanted]
-
-    @property
-    def identity(self) -> str:
-        """The patterns."""
-        return described("Patterns", found=self.found, absent=self.absent)
-
-
-@dataclass(frozen=True)
-class Stacked:
-    """Several rewards side by side as attributes, (n, rewards): a reward model an attribute, for a vote.
-
-    Example:
-        >>> length = lambda prompts, answers: np.array([float(len(answer)) for answer in answers])
-        >>> Stacked((length, length))(["?"], ["abc"])
-        array([[3., 3.]])
-    """
-
-    of: tuple[Scores, ...]
-
-    def __call__(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> Array:
-        """One column a reward."""
-        return np.column_stack([np.asarray(each(prompts, answers), dtype=float) for each in self.of])
-
-    @property
-    def identity(self) -> str:
-        """The names of the rewards."""
-        return described("Stacked", of=[identity_of(each) for each in self.of])
 
 
 SCORES: dict[str, Callable[..., Any]] = {

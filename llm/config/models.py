@@ -100,7 +100,8 @@ class Pretrained(ModelSource):
             return None
         from transformers import BitsAndBytesConfig
 
-        return BitsAndBytesConfig(**self.quantization)
+        kind: Any = BitsAndBytesConfig
+        return kind(**self.quantization)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,7 +121,7 @@ def read_prompts(file: Path, column: str = "prompt") -> list[Prompt]:
             case ".txt":
                 rows = [(f"line {i}", line.rstrip("\r")) for i, line in lines]
             case ending:
-                raise ValueError(f"prompts in a file {ending or 'without ending'} are not read. Use .jsonl, .json, .txt")
+                raise ValueError(f"prompts in a file {ending or 'without ending'} are not read. Use .jsonl or .txt.")
     except json.JSONDecodeError as error:
         raise ValueError(f"{file} is no JSON: {error}. A {file.suffix} file holds rows with {column}.") from None
     found = [_prompt(row, column, f"{file}, {where}") for where, row in rows]

@@ -62,7 +62,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """A YAML document as plain values.
+    r"""A YAML document as plain values.
 
     Args:
         text: the document.
@@ -72,7 +72,7 @@ def parse_yaml(text: str, where: str) -> Any:
         ValueError: it is no YAML, or a key stands twice; with line and column.
 
     Example:
-        >>> parse_yaml("rate: 1e-5\\nanswer: yes", "example")
+        >>> parse_yaml("rate: 1e-5\nanswer: yes", "example")
         {'rate': 1e-05, 'answer': 'yes'}
     """
     try:

@@ -63,7 +63,7 @@ def run(values: Mapping[str, Any], *, progress: bool = False) -> Trained:
         >>> import tempfile
         >>> folder = tempfile.mkdtemp()
         >>> _ = Path(folder, "prompts.txt").write_text("Why?")
-        >>> trained = run({
+        >>> values = {
         ...     "model": {"kind": "tiny"},
         ...     "prompts": {"file": folder + "/prompts.txt"},
         ...     "judge": {"kind": "patterns", "found": ["e"]},
@@ -71,7 +71,8 @@ def run(values: Mapping[str, Any], *, progress: bool = False) -> Trained:
         ...     "rollouts": {"prompts": 1, "max_new_tokens": 2},
         ...     "steps": 1,
         ...     "out": folder + "/run",
-        ... })
+        ... }
+        >>> trained = run(values)
         >>> trained.solution.report, (trained.folder / "config.yaml").exists()
         ('ran all 1 steps', True)
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ import stackelberg as sb
 from llm.config.judges import JUDGES, SCORES, STAND_INS
 from llm.config.models import ModelSource
 from llm.config.prompts import Prompts
-from llm.config.typed import Made, kind_named, made, plain
+from llm.config.recipes import Made, kind_named, plain
+from llm.config.typed import made
 from llm.judges import Judge, Prompt
 from llm.rollouts import Rollouts
 from llm.sampling import Sampling
@@ -104,10 +106,10 @@ class Evaluation:
     def on(self, prompts: Sequence[Prompt]) -> Any:
         """The record argument of ``solve``."""
         try:
-            from llm.evaluation import Evaluation as OnPrompts
+            kind: Any = importlib.import_module("llm.evaluation").Evaluation
         except ModuleNotFoundError:
             raise ValueError("evaluation: this version has no llm.Evaluation. Write evaluation: null.") from None
-        return OnPrompts(
+        return kind(
             prompts, every=self.every, samples=self.samples, sampling=self.sampling, seed=self.seed, judge=self.judge
         )
 
