@@ -40,8 +40,24 @@ class Generated:
     memory: Any = None
 
 
+class GeneratorError(RuntimeError):
+    """A generator failed and the run stops: no completion is invented or left out.
+
+    Attributes:
+        status: the code with which a server refused, if that was it.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class Generator(Protocol):
-    """Anything that draws completions of token ids: transformers, a server, a test's table."""
+    """Anything that draws completions of token ids: transformers, a server, a test's table.
+
+    One with an attribute ``schedules = True`` is given all prompts of a round at once, and holds in memory as many as
+    it will; others are given micro-batches.
+    """
 
     def generate(
         self,

@@ -17,7 +17,7 @@ class Listener:
 
     Args:
         speaker: who listens.
-        mask: of the prompts, (rows, slots), padded on either side.
+        mask: of the prompts, (rows, slots), padded on the left.
 
     Raises:
         ValueError: when it hears something, if its network keeps no cache.

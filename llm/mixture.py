@@ -198,8 +198,7 @@ class _Mixed(_Chooser):
 
     def distribution(self, input_ids: Tensor, logits: Tensor) -> Tensor:
         theirs = self.sampling.log_probs(self.reference(input_ids)).to(logits.device)
-        own = self.sampling.log_probs(logits.to(theirs.dtype))  # ``generate`` hands on float32 at most
-        return mixed(own, theirs, self.mixture)
+        return mixed(self.sampling.log_probs(logits), theirs, self.mixture)
 
 
 @dataclass(frozen=True)

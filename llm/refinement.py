@@ -38,7 +38,7 @@ def refine(
         sampling: temperature and lengths; truncation is welcome here.
         seed: the same seed gives the same answers.
         batch: prompts at a time.
-        generator: by default transformers' ``generate``.
+        generator: by default the one of ``sampling``, where it is :class:`llm.Rollouts` and has one.
 
     Example:
         >>> from llm.testing import tiny_policy
@@ -51,7 +51,8 @@ def refine(
     if start is not None and len(start) != len(prompts):
         raise ValueError(f"start has {len(start)} answers for {len(prompts)} prompts. Pass one a prompt.")
     sampling = Sampling() if sampling is None else sampling
-    say = _Say(policy, sampling, seed, batch, generator or TransformersGenerator())
+    chosen = generator or getattr(sampling, "generator", None) or TransformersGenerator()
+    say = _Say(policy, sampling, seed, batch, chosen)
     if start is None:
         texts, contents = say(0, LEADER, [_opening(policy, prompt) for prompt in prompts])
     else:

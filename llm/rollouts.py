@@ -35,6 +35,8 @@ class Rollouts(Sampling):
             p − c·[y unfinished] + c·[y' unfinished].
         max_prompt_tokens: for x; by default what the model's positions leave beside y, instruction and y'.
         overlong: :class:`llm.dialogue.Refuse` or :class:`llm.dialogue.TruncateLeft`, for a longer x.
+        generator: what draws: by default :class:`llm.TransformersGenerator`; else :class:`llm.ContinuousBatching` or
+            :class:`llm.Server`, which are given all prompts of a round at once, or one of your own.
 
     and the options of :class:`llm.sampling.Sampling`. Truncated sampling (top_p, top_k) serves evaluation;
     training refuses it, because log-ratios to the reference would be infinite.
@@ -53,6 +55,7 @@ class Rollouts(Sampling):
     missing_eos_penalty: float = field(default=0.0, kw_only=True)
     max_prompt_tokens: int | None = field(default=None, kw_only=True)
     overlong: Overlong = field(default_factory=Refuse, kw_only=True)
+    generator: Generator | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,7 +122,7 @@ def generate(
         prompts: texts or conversations; their number is free here.
         sampling: :class:`Rollouts`.
         seed: the same seed gives the same rollouts, in batches of whatever size and company (up to ties of rounding).
-        generator: by default transformers' ``generate``.
+        generator: by default the one of ``sampling``.
         first: the place of the first prompt in a larger whole whose parts are drawn apart: a prompt's rollouts depend
             on its place there.
 
@@ -134,15 +137,20 @@ def generate(
     """
     sampling = Rollouts() if sampling is None else sampling
     messages = [conversation(prompt) for prompt in prompts]
-    draw = _Draw(policy, sampling, TransformersGenerator() if generator is None else generator, seed, first)
+    chosen = generator or sampling.generator or TransformersGenerator()
+    draw = _Draw(policy, sampling, chosen, seed, first)
     openings = [draw.opening(each) for each in messages]
     asked = [(i, k, x) for i, x in enumerate(openings) for k in range(sampling.leaders)]
     lengths = [draw.room(x, messages[i]) * max(1, sampling.followers) for i, _, x in asked]
     episodes: dict[int, list[Episode]] = {}
-    for batch in micro_batches(lengths, sampling.micro_batch_tokens):
+    for batch in micro_batches(lengths, 2**62 if _schedules(chosen) else sampling.micro_batch_tokens):
         for place, drawn in zip(batch, draw.batch([asked[i] for i in batch], messages), strict=True):
             episodes[place] = drawn
     return [episode for place in sorted(episodes) for episode in episodes[place]]
+
+
+def _schedules(generator: Generator) -> bool:
+    return bool(getattr(generator, "schedules", False))
 
 
 def unfinished_penalty(episodes: Sequence[Episode], cost: float) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -38,6 +38,7 @@ class Learner:
         sampling: of a step's rollouts.
         seed: of all draws.
         processes: among which a step's prompts are divided.
+        watch: called with every micro-batch.
 
     Attributes:
         shared: whether both players are one vector of weights, so that κ weighs two directions in it; else κ is a
@@ -50,6 +51,7 @@ class Learner:
     sampling: Rollouts
     seed: int = 0
     processes: Processes = ALONE
+    watch: Callable[[Look, Part, Draws], None] | None = None
     shared: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,9 +110,6 @@ class Learner:
         returns = self.game.returns()
         taus = {name: value * look.tau_scale for name, value in vars(returns).items() if name.startswith("tau")}
         return replace(returns, **taus)  # type: ignore[type-var]  # every Returns is a dataclass
-
-    def watch(self, look: Look, part: Part, draws: Draws) -> None:
-        """Called with every micro-batch; for whoever wants to see."""
 
 
 @dataclass(eq=False)
@@ -182,7 +181,8 @@ class _Step:
             weights=[1 / everywhere] * len(draws.episodes) if draws.weights is None else draws.weights.tolist(),
         ):
             part.loss.backward()  # type: ignore[no-untyped-call]
-            learner.watch(look, part, draws)
+            if learner.watch is not None:
+                learner.watch(look, part, draws)
 
     @contextmanager
     def _standing(self, place: Place) -> Iterator[None]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +18,17 @@ import torch
 from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from llm.evaluation import Evaluated, Evaluation
+from llm.objective import Part
 from llm.policy import TransformerPolicy
 from llm.rollouts import Rollouts
 from llm.run_folder import claim, last_checkpoint
-from llm.training.draws import check_draws
+from llm.training.directions import Look
+from llm.training.draws import Draws, check_draws
 from llm.training.identity import identity
 from llm.training.learner import Learner, check_rules
 from llm.training.logbook import Logbook
+from llm.training.monitors import Drift, Tally, names_of, observe, observe_draws
 from llm.training.processes import Processes
 from llm.training.solution import TrainedSolution
 from llm.training.trainer import GameTrainer
@@ -35,6 +41,8 @@ from stackelberg.progress import showing
 from stackelberg.record import Record
 from stackelberg.solution import Status
 from stackelberg.validation import shown
+
+logger = logging.getLogger("llm")
 
 
 def train(
@@ -70,7 +78,7 @@ def train(
         ValueError: if game, solver, rollouts and policy do not fit, or the folder holds another run.
     """
     _check(game, solver, steps, sampling, tolerance, start)
-    evaluation = None if record is None or isinstance(record, Record) else record
+    evaluation = _evaluation(record)
     given = Checkpoint(checkpoint) if checkpoint is not None and not isinstance(checkpoint, Checkpoint) else checkpoint
     with _folder(given) as (folder, kept), Interrupts() as interrupts:
         arguments = _arguments(policy, folder, steps, seed)
@@ -119,16 +127,37 @@ class Run(TrainerCallback):
     note: str = ""
     diverged: bool = False
     due: float = field(default_factory=time.monotonic)
+    tally: Tally = field(default_factory=Tally)
+    drift: Drift = field(default_factory=Drift)
+    evaluated: Evaluated | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.learner.watch = self.observe
+
+    def observe(self, look: Look, part: Part, draws: Draws) -> None:
+        """Count a micro-batch in; of several looks in a step the first is where the players stand."""
+        if look.number == 0:
+            observe(self.tally, part, draws)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Evaluate what there is before the first step."""
+        if self.evaluation is not None and state.global_step == 0:
+            row = {"step": 0, **self._evaluate(0)}
+            if self.learner.processes.index == 0:
+                self._log(args, state, control, row)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Write the step's numbers, and save where it is time to."""
         self.step, processes = int(state.global_step), self.learner.processes
         self.diverged = not np.isfinite(self.trainer.gradient_norm)
         row = self._row()
+        if self.evaluation is not None and (self.step % self.evaluation.every == 0 or self.step == self.steps):
+            row |= self._evaluate(self.step)
         if processes.index == 0:
-            self.book.write(row)
-            self.note = f"{self.learner.earns} {row['earned']:.3f}"
-            self.trainer.callback_handler.on_log(args, state, control, dict(row))
+            self._log(args, state, control, row)
+            self.note = f"{self.learner.earns} {row.get('earned', math.nan):.3f}"
+            self._warn(self.drift(row))
         stop = processes.total(float(self.interrupts.pending is not None)) > 0
         control.should_training_stop = control.should_training_stop or stop or self.diverged
         if self.checkpoint is not None and not self.diverged and (stop or self._time_to_save()):
@@ -157,11 +186,35 @@ class Run(TrainerCallback):
         return processes.total(float(processes.index == 0 and time.monotonic() >= self.due)) > 0
 
     def _row(self) -> dict[str, float]:
-        draws = self.trainer.drawn
-        earned = np.concatenate([each.earned for each in draws])
-        totals = self.learner.processes.totals(torch.tensor([earned.sum(), len(earned)], dtype=torch.float64)).tolist()
-        norm = self.trainer.gradient_norm
-        return {"step": self.step, "earned": totals[0] / totals[1], "gradient_norm": norm}
+        """The step's numbers, over all processes."""
+        for draws in self.trainer.drawn[:1]:
+            observe_draws(self.tally, draws)
+        names = names_of(self.learner.players)
+        means = self.tally.means(self.learner.processes.totals(self.tally.as_tensor(names)), names)
+        self.tally = Tally()
+        rates = self.learner.solver.rates(self.step - 1, self.learner.players)
+        norm = {"gradient_norm": self.trainer.gradient_norm, "learning_rate": float(rates[0])}
+        return {"step": self.step, **means, **norm}
+
+    def _evaluate(self, step: int) -> dict[str, float]:
+        """Ask on held-out prompts, on the first process; the others wait."""
+        learner = self.learner
+        if learner.processes.index == 0:
+            self.evaluated = self.evaluation.run(learner.policy, learner.game, learner.sampling)
+            if self.checkpoint is not None:
+                self.evaluated.write(Path(self.checkpoint.folder) / "samples", step)
+            self._warn(self.evaluated.warnings)
+        learner.processes.total(0.0)
+        return {} if self.evaluated is None else self.evaluated.metrics
+
+    def _log(self, args: Any, state: Any, control: Any, row: dict[str, float]) -> None:
+        self.book.write(row)
+        self.trainer.callback_handler.on_log(args, state, control, dict(row))
+
+    def _warn(self, words: Iterable[str]) -> None:
+        for each in words:
+            self.warnings.append(f"step {self.step}: {each}")
+            logger.warning(self.warnings[-1])
 
     def farewell(self) -> str:
         """How to go on."""
@@ -172,6 +225,8 @@ class Run(TrainerCallback):
     def solution(self) -> TrainedSolution:
         """Where the run ended."""
         log = self.book.log()
+        if self.evaluation is not None and self.evaluated is None:  # a run that was over already
+            self._evaluate(self.step)
         status, report = Status.RAN, f"ran all {self.steps} steps"
         if self.diverged:
             status = Status.DIVERGED
@@ -185,10 +240,23 @@ class Run(TrainerCallback):
             game=self.learner.game,
             model=self.learner.policy,
             value=value,
+            gap=None if self.evaluated is None else self.evaluated.gap,
+            evaluation=self.evaluated,
+            warnings=tuple(self.warnings),
             status=status,
             report=report,
             trajectory=log,
         )
+
+
+def _evaluation(record: Any) -> Evaluation | None:
+    if record is None or isinstance(record, Evaluation):
+        return record
+    if record == Record():  # what solve has where nothing was asked for
+        return None
+    raise TypeError(
+        f"record is {shown(record)}, which lists actions. For a language model pass record=llm.Evaluation(prompts)."
+    )
 
 
 def _check(game: Any, solver: Any, steps: Any, sampling: Any, tolerance: Any, start: Any) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm.evaluation import Evaluated
 from llm.rollouts import FOLLOWER, LEADER
 from llm.speaker import Speaker
 from llm.training.logbook import Log
@@ -26,12 +27,13 @@ class TrainedSolution:
         game: the game that was played.
         model: the policy, trained in place.
         value: what who moves first earned in the last step's rollouts, with its standard error.
-        gap: None: of texts no gap is known. A lower bound is what a trained or best-of-n opponent gains; see
-            :mod:`llm.evaluation`.
+        gap: a lower bound of the duality gap, from the last evaluation: what the Follower leaves on the table, see
+            :func:`llm.evaluation.follower_gap`. None without an evaluation, or without a Follower.
         status: how the training ended.
         report: the status as a sentence with its numbers.
         trajectory: the numbers of every step.
         evaluation: the last one on held-out prompts; None without.
+        warnings: what drifted, each with its step.
     """
 
     game: Game[Any]
@@ -40,8 +42,9 @@ class TrainedSolution:
     status: Status
     report: str
     trajectory: Log = field(repr=False)
-    evaluation: Any = field(default=None, repr=False)
-    gap: None = None
+    evaluation: Evaluated | None = field(default=None, repr=False)
+    gap: Estimate | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def leader(self) -> Speaker:

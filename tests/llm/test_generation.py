@@ -150,3 +150,12 @@ def test_any_generator_of_the_protocol_serves():
     (episode,) = llm.generate(policy, ["hi"], llm.Rollouts(), generator=Parrot())
     assert (episode.leader.text, episode.follower.text) == ("polly", "polly")
     assert math.isnan(llm.generator_gap([episode], *policy.score([episode])))
+
+
+def test_rollouts_name_their_generator_and_an_argument_goes_before_it():
+    policy, sampling = tiny_policy(), llm.Rollouts(max_new_tokens=4, generator=Parrot())
+    assert policy.generate(["hi"], sampling)[0].leader.text == "polly"
+    assert policy.refine(["hi"], rounds=1, sampling=sampling) == [["polly", "polly"]]
+    own = llm.generate(policy, ["hi"], sampling, generator=TransformersGenerator())
+    assert own == llm.generate(policy, ["hi"], llm.Rollouts(max_new_tokens=4))
+    assert own[0].leader.text != "polly"
