@@ -76,8 +76,11 @@ def train(context: click.Context, /, **given: Any) -> None:
     if given["check"]:
         _print_checked(values)
         return
+    from transformers.utils import logging as transformers_logging
+
     from llm.config.running import run
 
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of shards read and written
     progress = sys.stderr.isatty() if given["progress"] is None else given["progress"]
     try:
         trained = run(values, progress=progress)
@@ -136,17 +139,18 @@ def _near(folder: Path) -> Path:
 
 
 def document(trained: Trained) -> dict[str, Any]:
-    """The end of a run as plain values: how it ended, what it earned, where its files are, the newest numbers."""
+    """The end of a run as plain values: how it ended, its newest numbers, the last evaluation, where its files are."""
     solution = trained.solution
-    value = solution.value
+    evaluated = solution.evaluation
     return {
         "status": solution.status.name.lower(),
         "report": solution.report,
-        "value": None if value is None else {"mean": value.value, "stderr": value.stderr},
         "prompts": trained.prompts,
         "left_out": trained.left_out,
         "policy": str(trained.policy),
         "numbers": {name: None if math.isnan(number) else number for name, number in newest(trained).items()},
+        "evaluation": None if evaluated is None else evaluated.tournament.as_dict(),
+        "warnings": list(solution.warnings),
     }
 
 
@@ -157,22 +161,28 @@ def newest(trained: Trained) -> dict[str, float]:
 
 
 def show(trained: Trained) -> None:
-    """What was trained, its newest numbers, where it is, and what to do next."""
+    """What was trained, its newest numbers, the last evaluation, where it is, and what to do next."""
     config, solution, folder = trained.config, trained.solution, _near(trained.folder)
     game, rule = type(solution.game).__name__, type(config.solver).__name__
     longer = f" ({trained.left_out} too long were left out)" if trained.left_out else ""
     say = console().print
     say(f"{config.model.name}: a {game} with {rule} on {trained.prompts} prompts{longer}: {solution.report}.")
-    numbers = newest(trained)
-    compared = {name: number for name, number in numbers.items() if name.startswith("eval")}
-    for title, rows in {"the last step": numbers.keys() - compared.keys(), "the last evaluation": compared}.items():
-        if rows:
-            table = Table(title, "")
-            for name in (each for each in numbers if each in rows):
-                table.add_row(name, f"{numbers[name]:.4g}")
-            say(table)
+    table = Table("the last step", "")
+    for name, number in newest(trained).items():
+        if not name.startswith("eval/"):
+            table.add_row(name, f"{number:.4g}")
+    say(table)
+    if solution.evaluation is not None:
+        say(f"On {len(solution.evaluation.tournament.answers[0])} held-out prompts, after the last step:")
+        say(solution.evaluation.tournament.table())
+    if solution.gap is not None:
+        gap = f"{solution.gap.value:.4f} ± {solution.gap.stderr:.4f}"
+        say(f"What the Follower leaves on the table: {gap} (a lower bound)")
+    for each in solution.warnings:
+        say(f"Look: {each}")
     say(
-        f"Saved:   {folder / 'policy'} (the policy), {folder / 'metrics.csv'} (every step), {folder / 'config.yaml'}\n"
+        f"Saved:   {folder / 'policy'} (the policy), metrics.csv (every step)"
+        f"{', samples/ (answers to read)' if solution.evaluation else ''}, config.yaml\n"
         f"Go on:   {_go_on(trained.folder, 2 * max(config.steps, 1))}\n"
         f'Refine:  llm.TransformerPolicy.from_pretrained("{folder / "policy"}").refine(["Why?"], rounds=3)'
     )

@@ -26,6 +26,7 @@ CHOICES = {
     "Roles": "roles",
     "Template": "template",
     "Overlong": "overlong",
+    "Generator": "generator",
 }
 """The choices by the name of their base, and as they are titled."""
 
@@ -107,6 +108,6 @@ def meanings_of(maker: Callable[..., Any]) -> dict[str, str]:
         for names, words in re.findall(
             r"^    ([\w, ]+):((?:.*\n?(?:      .*\n?)*))", arguments[1] if arguments else "", re.M
         ):
-            sentence = re.split(r"(?<=[.;])\s", _unmarked(" ".join(words.split())))[0].rstrip(";")
+            sentence = re.split(r"(?<=[.])\s", _unmarked(" ".join(words.split())))[0]
             found |= {name.strip(): sentence for name in names.split(",")}
     return found

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm.config.models import secret, server
 from llm.config.small_judges import Patterns, Stacked
 from llm.judges import (
     AttributeVote,
@@ -140,14 +141,11 @@ def language_model(
 
     Its key stays in the environment, under the name ``key_variable``, and never in a file; by default none is sent.
     """
-    key = None if key_variable is None else os.environ.get(key_variable)
-    if key_variable is not None and not key:
-        raise ValueError(f"the environment has no {key_variable}, which should hold the judge's key. Export it.")
     return LanguageModelJudge(
         model,
         url,
         question or Question(),
-        key,
+        secret(key_variable),
         concurrency,
         timeout,
         retry or Retry(),
@@ -158,6 +156,11 @@ def language_model(
         top,
         extra or {},
     )
+
+
+def cached(judge: Judge, path: Path, chunk: int = 256) -> Judge:
+    """A judge whose judgements are kept in a file and asked for only once."""
+    return Cached(judge, path, chunk)
 
 
 def checks(of: str) -> Judge:
@@ -184,7 +187,7 @@ JUDGES: dict[str, Callable[..., Any]] = {
     "mean": Mean,
     "vote": Vote,
     "length-only": LengthOnly,
-    "cached": Cached,
+    "cached": cached,
     "both-orders": BothOrders,
     "rate-limited": RateLimited,
     "length-controlled": LengthControlled,
@@ -193,7 +196,7 @@ JUDGES: dict[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class _NotLoaded:
-    """What stands for a judge or score that is slow to load, or runs code, while a configuration is checked."""
+    """What stands for whatever is slow to load, runs code or wants a key, while a configuration is checked."""
 
     identity: str = "not loaded"
 
@@ -202,5 +205,5 @@ class _NotLoaded:
 
 
 STAND_INS: dict[Callable[..., Any], Any] = dict.fromkeys(
-    (function, trained, pairwise_model, reward_model, checks, language_model), _NotLoaded()
+    (function, trained, pairwise_model, reward_model, checks, language_model, server), _NotLoaded()
 )

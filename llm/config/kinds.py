@@ -95,12 +95,21 @@ def _games() -> Makers:
     return _named(Stackelberg, Nash, Reward)
 
 
+def _generators() -> Makers:
+    from llm.config.models import server
+    from llm.generation import TransformersGenerator
+    from llm.generators.continuous import ContinuousBatching
+
+    return {"transformers": TransformersGenerator, "continuous-batching": ContinuousBatching, "server": server}
+
+
 @cache
 def families() -> dict[Any, Family]:
     """Every choice, by the type hint that asks for it."""
     from llm.config.models import ModelSource
     from llm.config.sections import Game, Opinion
     from llm.dialogue import Overlong, Template
+    from llm.generation import Generator
     from llm.judges import Judge, Scores
     from llm.roles import Roles
 
@@ -111,6 +120,7 @@ def families() -> dict[Any, Family]:
         Roles: Family(_roles),
         Template: Family(_templates),
         Overlong: Family(_overlong),
+        Generator: Family(_generators),
         Judge: Family(_judges, "function"),
         Scores: Family(_scores, "function"),
         Opinion: Family(lambda: {**_scores(), **_judges()}, "function"),

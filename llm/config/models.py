@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from llm.dialogue import ChatTemplate, Dialogue, Template
+from llm.generation import Generator
+from llm.judges import Retry
 from llm.lora import LoRA
 from llm.roles import Roles
 
@@ -150,6 +153,43 @@ class Tiny(ModelSource):
             gradient_checkpointing=self.gradient_checkpointing,
             training=training,
         )
+
+
+def server(
+    url: str,
+    model: str,
+    adapter_folder: str | Path,
+    seen_as: str | None = None,
+    key_variable: str | None = None,
+    concurrency: int = 256,
+    timeout: float = 600.0,
+    retry: Retry | None = None,
+) -> Generator:
+    """A vLLM server that has the base and is sent the adapters: :class:`llm.Server`.
+
+    Its key stays in the environment, under the name ``key_variable``, and never in a file; by default none is sent.
+    """
+    from llm.generators.server import Server
+
+    return Server(
+        url,
+        model=model,
+        adapter_folder=adapter_folder,
+        seen_as=seen_as,
+        key=secret(key_variable),
+        concurrency=concurrency,
+        timeout=timeout,
+        retry=retry or Retry(),
+    )
+
+
+def secret(variable: str | None) -> str | None:
+    """What an environment variable holds; None for no variable."""
+    if variable is None:
+        return None
+    if not os.environ.get(variable):
+        raise ValueError(f"the environment has no {variable}, which should hold a server's key. Export it.")
+    return os.environ[variable]
 
 
 def _dialogue(instruction: str | None, template: Template | None) -> Dialogue | None:

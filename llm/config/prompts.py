@@ -164,7 +164,10 @@ def _key(prompt: Prompt) -> str:
 
 
 def _different(prompts: Sequence[Prompt]) -> list[Prompt]:
-    return list({_key(each): each for each in reversed(prompts)}.values())[::-1]
+    found: dict[str, Prompt] = {}
+    for each in prompts:
+        found.setdefault(_key(each), each)
+    return list(found.values())
 
 
 def _hold_out(prompts: Sequence[Prompt], share: float) -> tuple[list[Prompt], list[Prompt]]:

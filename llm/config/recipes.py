@@ -14,7 +14,7 @@ from typing import Any
 from llm.config.kinds import kind_of
 
 MISSING = inspect.Parameter.empty
-NOT_IN_TEXT = {"callbacks", "key", "sleep"}
+NOT_IN_TEXT = {"callbacks", "config", "key", "sleep"}
 """Fields that hold what no text should or can say: functions, and secrets."""
 
 

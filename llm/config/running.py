@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 POLICY = "policy"
 """The folder of the trained policy, within the run's."""
+RUN = "run.json"
+"""What :func:`llm.run_folder.claim` writes."""
 FREE = ("steps", "out", "checkpoint")
 """What may change from call to call of one run."""
 
@@ -82,21 +85,23 @@ def run(values: Mapping[str, Any], *, progress: bool = False) -> Trained:
         raise ValueError("out is missing: the run needs a folder. Write out: runs/a, or pass --out runs/a.")
     first = os.environ.get("RANK", "0") == "0"
     if first:
-        _keep(folder, resolved(recipe))
+        _check_folder(folder, resolved(recipe))
     config: Config = recipe.build()
     policy = config.model.policy(config.training, config.seed)
     prompts, held_out, left_out = config.prompts.read(policy.tokenizer)
-    solution = sb.solve(
-        config.game.of(config.judge, prompts),
-        config.solver,
-        policy,
-        steps=config.steps,
-        sampling=config.rollouts,
-        seed=config.seed,
-        checkpoint=sb.Checkpoint(folder, config.checkpoint.every, config.checkpoint.seconds),
-        progress=progress,
-        **({} if config.evaluation is None else {"record": config.evaluation.on(held_out)}),
-    )
+    game = config.game.of(config.judge, prompts)
+    with _kept(folder, resolved(recipe)) if first else nullcontext():
+        solution = sb.solve(
+            game,
+            config.solver,
+            policy,
+            steps=config.steps,
+            sampling=config.rollouts,
+            seed=config.seed,
+            record=sb.Record() if config.evaluation is None else config.evaluation.on(held_out),
+            checkpoint=sb.Checkpoint(folder, config.checkpoint.every, config.checkpoint.seconds),
+            progress=progress,
+        )
     if first:
         solution.save(folder / POLICY)
     return Trained(solution, config, folder, left_out, len(prompts), first)
@@ -118,17 +123,29 @@ def kept(folder: Path, steps: int | None = None) -> dict[str, Any]:
     return {**values, "out": str(folder), **({} if steps is None else {"steps": steps})}
 
 
-def _keep(folder: Path, values: dict[str, Any]) -> None:
-    """Write the configuration into the run's folder, where no other run and nothing else is."""
+def _check_folder(folder: Path, values: dict[str, Any]) -> None:
+    """Refuse a folder that holds another run, or anything else."""
     path = folder / CONFIG
-    if (folder / "run.json").exists() and path.exists():
+    if not (folder / RUN).exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise ValueError(f"{folder} is not empty, and holds no run of stackelberg train. Name a new folder: --out.")
+    elif path.exists():
         changed = [each for each in differences(read_config(path), values) if each[0].partition(".")[0] not in FREE]
         if changed:
             words = ", ".join(f"{name} ({shown(before)} before, {shown(now)} now)" for name, before, now in changed)
             raise ValueError(f"{folder} was started otherwise: {words}. Go on with --resume, or name a new folder.")
-    elif folder.exists() and any(each.name != CONFIG for each in folder.iterdir()) and not path.exists():
-        raise ValueError(f"{folder} is not empty, and holds no run of stackelberg train. Name a new folder: --out.")
+
+
+@contextmanager
+def _kept(folder: Path, values: dict[str, Any]) -> Iterator[None]:
+    """The configuration in the run's folder, unless the run never begins there."""
     folder.mkdir(parents=True, exist_ok=True)
+    path = folder / CONFIG
     written = path.with_suffix(".part")
     written.write_text(as_yaml(values), encoding="utf-8")
     written.replace(path)
+    try:
+        yield
+    finally:
+        if not (folder / RUN).exists():
+            path.unlink()

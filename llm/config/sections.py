@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,9 +14,9 @@ from llm.config.models import ModelSource
 from llm.config.prompts import Prompts
 from llm.config.recipes import Made, kind_named, plain
 from llm.config.typed import made
+from llm.evaluation import Evaluation
 from llm.judges import Judge, Prompt
 from llm.rollouts import Rollouts
-from llm.sampling import Sampling
 from llm.training.options import Training
 from stackelberg.pairing import check_pairing
 from stackelberg.solvers.base import Solver
@@ -86,32 +85,30 @@ class Reward(Game):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Answers to the held-out prompts, compared on the way: what :class:`llm.Evaluation` takes.
+class Evaluating:
+    """Base, Leader and Follower on the held-out prompts, now and then: what :class:`llm.Evaluation` takes.
 
     Args:
         every: steps between two evaluations.
-        samples: rows kept to read.
+        samples: how many prompts' answers are kept to be read.
         sampling: how answers are drawn; as in training by default.
         seed: of the draws.
-        judge: another judge than the training's.
+        replies: improvements an answer from which the Follower's gap is bounded.
+        judge: in place of the game's.
+        second_judge: one more, for how often the two agree.
     """
 
     every: int = 50
     samples: int = 8
-    sampling: Sampling | None = None
+    sampling: Rollouts | None = None
     seed: int = 0
+    replies: int = 4
     judge: Judge | None = None
+    second_judge: Judge | None = None
 
-    def on(self, prompts: Sequence[Prompt]) -> Any:
+    def on(self, prompts: Sequence[Prompt]) -> Evaluation:
         """The record argument of ``solve``."""
-        try:
-            kind: Any = importlib.import_module("llm.evaluation").Evaluation
-        except ModuleNotFoundError:
-            raise ValueError("evaluation: this version has no llm.Evaluation. Write evaluation: null.") from None
-        return kind(
-            prompts, every=self.every, samples=self.samples, sampling=self.sampling, seed=self.seed, judge=self.judge
-        )
+        return Evaluation(prompts, **{each.name: getattr(self, each.name) for each in fields(self)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +151,7 @@ class Config:
     game: Game = field(default_factory=Stackelberg)
     rollouts: Rollouts = field(default_factory=Rollouts)
     training: Training = field(default_factory=Training)
-    evaluation: Evaluation | None = None
+    evaluation: Evaluating | None = None
     seed: int = 0
     out: Path | None = None
     checkpoint: Saving = field(default_factory=Saving)
@@ -165,6 +162,8 @@ class Config:
         if self.evaluation is not None and not self.prompts.keeps_back:
             raise ValueError("evaluation needs held-out prompts. Write prompts.held_out, or evaluation: null.")
         self._check_rule(self.game.of(self.judge, ["?"]))
+        if self.evaluation is not None:
+            self.evaluation.on(["?"])
         sb.Checkpoint("", self.checkpoint.every, self.checkpoint.seconds)
 
     def _check_rule(self, game: Any) -> None:

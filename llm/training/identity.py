@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from llm.judges.scores import BradleyTerry
 from llm.policy import TransformerPolicy
 from llm.training.learner import Learner
 
@@ -48,10 +47,11 @@ def fingerprint(policy: TransformerPolicy) -> str:
 
 
 def _judge(judge: Any) -> str:
-    told = getattr(judge, "identity", None)
-    if isinstance(told, str):
-        return told
-    return _named(judge) if isinstance(judge, BradleyTerry) else getattr(judge, "__qualname__", type(judge).__name__)
+    try:
+        told = getattr(judge, "identity", None)
+    except ValueError:  # of a judge round a plain function, which has none
+        return _named(judge)
+    return told if isinstance(told, str) else getattr(judge, "__qualname__", type(judge).__name__)
 
 
 def _named(value: Any) -> str:
