@@ -67,8 +67,9 @@ def train(context: click.Context, /, **given: Any) -> None:
       stackelberg train config.yaml --set judge.scale=2 --set model.lora=null --check
       stackelberg train --resume runs/a --steps 2000
     \b
-    Several processes share each step's prompts, one device each:
-      accelerate launch --num_processes 2 -m stackelberg.cli train config.yaml
+    Several processes share each step's prompts, one device each; on CPUs too (gloo), as long as they are launched so:
+      accelerate launch --multi_gpu --num_processes 2 -m stackelberg.cli train config.yaml
+      torchrun --nproc_per_node 2 -m stackelberg.cli train config.yaml
     """
     from llm.judges import JudgeError
 

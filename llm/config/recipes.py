@@ -14,8 +14,8 @@ from typing import Any
 from llm.config.kinds import kind_of
 
 MISSING = inspect.Parameter.empty
-NOT_IN_TEXT = {"callbacks", "config", "key", "sleep"}
-"""Fields that hold what no text should or can say: functions, and secrets."""
+NOT_IN_TEXT = {"callbacks", "config", "sleep"}
+"""Fields that hold objects which no text can say."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from stackelberg.cli import main, program
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "papers" / "slhf" / "configs"
 FUNCTIONS = """
+import os
 import signal
 import numpy as np
 from llm.judges import JudgeError
@@ -44,6 +45,10 @@ def short(prompts, answers):
 
 def interrupting(prompts, first, second):
     signal.raise_signal(signal.SIGINT)
+    return early(prompts, first, second)
+
+def counting(prompts, first, second):
+    open(f"rank-{os.environ.get('RANK')}", "w").close()
     return early(prompts, first, second)
 
 def failing(prompts, first, second):
@@ -127,16 +132,18 @@ def test_the_folder_alone_goes_on_to_the_identical_run(place, lora, monkeypatch)
     written(**changed)
     assert main(["train", "config.yaml", "--no-progress", "--steps", "4", "--out", "runs/whole"]) == 0
     assert main(["train", "config.yaml", "--no-progress", "--steps", "2", "--out", "runs/parts"]) == 0
+    Path("runs/parts").rename("runs/moved")
     (place / "elsewhere").mkdir()
     monkeypatch.chdir(place / "elsewhere")  # relative paths of the file were resolved when it began
     torch.manual_seed(99)
-    assert main(["train", "--resume", str(place / "runs/parts"), "--steps", "4", "--no-progress"]) == 0
-    whole, parts = place / "runs/whole", place / "runs/parts"
+    assert main(["train", "--resume", str(place / "runs/moved"), "--steps", "4", "--no-progress"]) == 0
+    whole, parts = place / "runs/whole", place / "runs/moved"
     assert (whole / "metrics.jsonl").read_text() == (parts / "metrics.jsonl").read_text()
     name = "model.safetensors" if lora is None else "adapter_model.safetensors"
     first, second = (load_file(folder / "policy" / name) for folder in (whole, parts))
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert read_config(parts / "config.yaml")["steps"] == 4
+    assert not (place / "runs/parts").exists()
     rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     assert "eval/leader_over_base" in rows[-1]
 
@@ -243,9 +250,11 @@ def test_two_processes_launched_as_the_help_says_are_one(place):
     lines = [f"{name} = {target}" for name, target in points.items()]
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: stackelberg-here\nVersion: 0\n")
     (installed / "entry_points.txt").write_text("\n".join(["[stackelberg.commands]", *lines]))
-    written(training={"optimizer": "sgd", "max_grad_norm": 0.0})
+    prompts, evaluation = {"file": "prompts.txt", "held_out": 0.25}, {"every": 2, "samples": 1, "replies": 1}
+    judge = {"function": "own_judges:counting"}
+    written(training={"optimizer": "sgd", "max_grad_norm": 0.0}, prompts=prompts, evaluation=evaluation, judge=judge)
     run(read_config("config.yaml") | {"out": "runs/one"})
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
               "--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_machines", "1",
               "-m", "stackelberg.cli", "train", "config.yaml", "--out", "runs/two"]  # fmt: skip
     path = os.pathsep.join([str(place), str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -253,6 +262,7 @@ def test_two_processes_launched_as_the_help_says_are_one(place):
                           env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"})  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("ran all 3 steps") == 1  # one process speaks
+    assert sorted(path.name for path in place.glob("rank-*")) == ["rank-0", "rank-1", "rank-None"]  # two there were
     torch.testing.assert_close(weights("runs/one/policy"), weights("runs/two/policy"), rtol=1e-5, atol=1e-6)
 
 
@@ -441,6 +451,12 @@ def test_yaml_has_no_surprises():
         parse_yaml("a: 1\nb: 2\na: 3", "text")
     with pytest.raises(ValueError, match="cannot be read as YAML"):
         parse_yaml("!!python/object/apply:os.getcwd []", "text")
+
+
+def test_a_folder_that_is_there_is_kept_by_its_whole_path_and_a_hub_name_as_it_is(place):
+    Path("models/a").mkdir(parents=True)
+    for path, kept in {"models/a": str(place / "models/a"), "some/model": "some/model"}.items():
+        assert resolved(checked(small(model={"path": path})))["model"]["path"] == kept
 
 
 def test_overrides_reach_into_lists_names_and_what_is_absent():
