@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from llm.judges.protocol import identity_of
 from llm.policy import TransformerPolicy
 from llm.training.learner import Learner
 
@@ -47,11 +48,11 @@ def fingerprint(policy: TransformerPolicy) -> str:
 
 
 def _judge(judge: Any) -> str:
+    """Its identity where it has one, else the name of the function or class."""
     try:
-        told = getattr(judge, "identity", None)
-    except ValueError:  # of a judge round a plain function, which has none
-        return _named(judge)
-    return told if isinstance(told, str) else getattr(judge, "__qualname__", type(judge).__name__)
+        return identity_of(judge)
+    except ValueError:
+        return getattr(judge, "__qualname__", type(judge).__name__)
 
 
 def _named(value: Any) -> str:

@@ -159,7 +159,9 @@ class _Step:
         asked = learner.prompts(self.number)
         share = learner.processes.share(asked)
         seed = seeds_for(learner.seed, LOOKS, self.number, look.number)
-        draws = draw(learner.game, learner.policy, share, learner.sampling, look, seed)
+        draws = Draws([], np.zeros(0))
+        if share.prompts:  # there may be fewer prompts than processes
+            draws = draw(learner.game, learner.policy, share, learner.sampling, look, seed)
         if isinstance(learner.baseline, LeaveOneOut):
             draws = draws.compared()
         self.draws.append(draws)

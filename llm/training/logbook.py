@@ -56,7 +56,7 @@ class Logbook:
 
     Args:
         folder: of the run.
-        step: from which the run goes on: later lines were of a future that is taken again.
+        step: from which the run goes on: later lines were of a future that is taken again. None from its beginning.
 
     Example:
         >>> import tempfile
@@ -69,12 +69,12 @@ class Logbook:
         1
     """
 
-    def __init__(self, folder: Path | None, step: int = 0) -> None:
+    def __init__(self, folder: Path | None, step: int | None = None) -> None:
         self.path = None if folder is None else folder / "metrics.jsonl"
         self.rows: list[Row] = []
         if self.path is None or not self.path.exists():
             return
-        self.rows = [row for row in _lines(self.path) if row["step"] <= step]
+        self.rows = [] if step is None else [row for row in _lines(self.path) if row["step"] <= step]
         text = "".join(map(_line, self.rows))
         written = self.path.with_suffix(".part")
         written.write_text(text, encoding="utf-8")

@@ -88,7 +88,7 @@ def train(
         step = 0 if found is None else int(found.rpartition("-")[2])
         if step > steps:
             raise ValueError(f"The run in {kept} has taken {step} steps already, more than steps = {steps}. Pass more.")
-        book = Logbook(kept if learner.processes.index == 0 else None, step)
+        book = Logbook(kept if learner.processes.index == 0 else None, step if found else None)
         run = Run(learner, steps, book, given, interrupts, evaluation)
         trainer = run.trainer = GameTrainer(learner, arguments, [run, *policy.training.callbacks])
         trainer.remove_callback(PrinterCallback)
@@ -128,13 +128,14 @@ class Run(TrainerCallback):
     diverged: bool = False
     due: float = field(default_factory=time.monotonic)
     tally: Tally = field(default_factory=Tally)
-    drift: Drift = field(default_factory=Drift)
+    drift: Drift = field(init=False)
     evaluated: Evaluated | None = None
     asked: bool = False
     warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.learner.watch = self.observe
+        self.drift = Drift(first=next((row for row in self.book.rows if row["step"] >= 1), {}))
 
     def observe(self, look: Look, part: Part, draws: Draws) -> None:
         """Count a micro-batch in; of several looks in a step the first is where the players stand."""
@@ -164,7 +165,6 @@ class Run(TrainerCallback):
         if self.checkpoint is not None and not self.diverged and (stop or self._time_to_save()):
             self.due = time.monotonic()
             control.should_save = True
-
         if self.meter is not None:
             self.meter()
 

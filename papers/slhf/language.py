@@ -95,7 +95,8 @@ def train(judge, seed, steps, every, longest):
     watch.look(0)
     start = llm.listed(game, policy, sampling).game
     exact = sb.solve(start)
-    sb.solve(game, sb.StackelbergGDA(learning_rate=1e-2, kappa=5), policy, steps=steps, sampling=sampling, seed=seed)
+    solver = sb.StackelbergGDA(sb.Cosine(1e-2, 1e-3, steps), kappa=5)
+    sb.solve(game, solver, policy, steps=steps, sampling=sampling, seed=seed)
     return watch.steps, np.array(watch.rows), duels(start, exact.leader, exact.follower)
 
 
@@ -129,8 +130,8 @@ def main() -> int:
     words = Words(
         title="A tiny transformer learns the game: Follower over Leader over base",
         subtitle="Exact win rates under three judges while StackelbergGDA trains it; median, 10–90 % over seeds.",
-        note=f"κ = 5, AdamW at 0.01, 64 rollouts a step, τ_L = {TAU_LEADER:g}, τ_F = {TAU_FOLLOWER:g}; 40 answers "
-        "of up to three letters, four prompts. Dotted: the exact equilibrium's, mean over seeds.",
+        note=f"κ = 5, AdamW from 0.01 to 0.001, 64 rollouts a step, τ_L = {TAU_LEADER:g}, τ_F = {TAU_FOLLOWER:g}; "
+        "40 answers of up to three letters, four prompts. Dotted: the exact equilibrium's, mean over seeds.",
     )
     study.draw(draw_panels("language", panels, words), SEED)
     return study.finish(SEED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import llm
 import stackelberg as sb
 from llm.judges import BradleyTerry
 from llm.testing import tiny_model, tiny_policy, tiny_tokenizer
+from llm.training import logbook, trainer
 from llm.training.learner import Learner
 from stackelberg.gradient import LeaveOneOut
 
@@ -320,6 +322,42 @@ def wait_for(run, path, lines):
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("place", ["the weights", "the log"])
+def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path, monkeypatch, place):
+    whole, again, solver = policy(), policy(), sb.StackelbergGDA(learning_rate=1e-2)
+    sb.solve(stackelberg(), solver, whole, steps=4, sampling=SHORT, checkpoint=tmp_path / "whole")
+    options = {"steps": 4, "sampling": SHORT, "checkpoint": sb.Checkpoint(tmp_path / "full", every=1)}
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def weights_full(tensors, path):
+        if "checkpoint-3" in str(path):
+            Path(path).write_bytes(b"half")
+            full()
+        save(tensors, path)
+
+    def log_full(book, row):
+        if row["step"] == 3:
+            with book.path.open("a") as stream:
+                stream.write('{"step": 3, "ear')
+            full()
+        write(book, row)
+
+    save, write = trainer.save_file, logbook.Logbook.write
+    with monkeypatch.context() as patch:
+        if place == "the weights":
+            patch.setattr(trainer, "save_file", weights_full)
+        else:
+            patch.setattr(logbook.Logbook, "write", log_full)
+        with pytest.raises(OSError, match="No space left"):
+            sb.solve(stackelberg(), solver, policy(), **options)
+    sb.solve(stackelberg(), solver, again, **options)
+    assert (weights(again) == weights(whole)).all()
+    texts = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("full", "whole")]
+    assert texts[0] == texts[1]
+
+
 def test_a_request_to_terminate_saves_first(tmp_path):
     script = SCRIPT.format(root=str(ROOT)) + "train(sys.argv[1], 100000)\n"
     run = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
@@ -338,12 +376,14 @@ def test_two_processes_are_one(tmp_path):
     script.write_text(
         SCRIPT.format(root=str(ROOT))
         + "sampling = llm.Rollouts(prompts=5, max_new_tokens=5)\n"
+        + "sb.solve(stackelberg(), sb.StackelbergGDA(learning_rate=1e-2), policy(), steps=1,\n"
+        + "         sampling=llm.Rollouts(prompts=1, max_new_tokens=5))  # one of the two has nothing to do\n"
         + "trained = policy(training=PLAIN)\n"
         + "sb.solve(stackelberg(), sb.StackelbergGDA(learning_rate=1e-2), trained, steps=3, sampling=sampling,\n"
         + "         checkpoint=sys.argv[1])\n"
         + "trained.save_pretrained(sys.argv[1] + '/policy') if trained.training is PLAIN else None\n"
     )
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
               "--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_machines", "1",
               str(script), str(tmp_path / "two")]  # fmt: skip
     done = subprocess.run(launch, cwd=ROOT, capture_output=True, text=True, check=False,
