@@ -12,6 +12,9 @@ from typing import Any
 
 from llm.judges.pairs import PreferencePair
 
+CONFIG = "config.yaml"
+"""What a run was asked for; it may lie in the folder before the run begins."""
+
 
 def run_identity(train: Sequence[PreferencePair], base: str | Path, training: Any) -> dict[str, Any]:
     """What a run depends on: the base, a hash of the pairs, and the settings (a dataclass)."""
@@ -31,7 +34,7 @@ def claim(out: Path, run: dict[str, Any], *, resume: bool) -> None:
                 f"{out} was started otherwise: {', '.join(changed)}. Resume it as it was, or take a new folder."
             )
         return
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and any(each.name != CONFIG for each in out.iterdir()):
         raise ValueError(f"{out} is not empty. Name a new folder, or go on with the run in it by --resume.")
     out.mkdir(parents=True, exist_ok=True)
     written = mark.with_suffix(".part")

@@ -130,6 +130,7 @@ class Run(TrainerCallback):
     tally: Tally = field(default_factory=Tally)
     drift: Drift = field(init=False)
     evaluated: Evaluated | None = None
+    asked: bool = False
     warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -198,7 +199,7 @@ class Run(TrainerCallback):
 
     def _evaluate(self, step: int) -> dict[str, float]:
         """Ask on held-out prompts, on the first process; the others wait."""
-        learner = self.learner
+        learner, self.asked = self.learner, True
         if learner.processes.index == 0:
             self.evaluated = self.evaluation.run(learner.policy, learner.game, learner.sampling)
             if self.checkpoint is not None:
@@ -225,7 +226,7 @@ class Run(TrainerCallback):
     def solution(self) -> TrainedSolution:
         """Where the run ended."""
         log = self.book.log()
-        if self.evaluation is not None and self.evaluated is None:  # a run that was over already
+        if self.evaluation is not None and not self.asked:  # a run that was over already: every process sees that
             self._evaluate(self.step)
         status, report = Status.RAN, f"ran all {self.steps} steps"
         if self.diverged:

@@ -383,7 +383,7 @@ def test_two_processes_are_one(tmp_path):
         + "         checkpoint=sys.argv[1])\n"
         + "trained.save_pretrained(sys.argv[1] + '/policy') if trained.training is PLAIN else None\n"
     )
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
               "--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_machines", "1",
               str(script), str(tmp_path / "two")]  # fmt: skip
     done = subprocess.run(launch, cwd=ROOT, capture_output=True, text=True, check=False,
