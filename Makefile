@@ -24,8 +24,11 @@ help: ## say what can be made
 	@echo "  .venv is made by the first of these that needs it (PYTHON=$(PYTHON), at least 3.11);"
 	@echo "  after that  .venv/bin/stackelberg --help  works by hand."
 
-demo: $(STAMP) ## analyse, solve and draw a real election with a Condorcet cycle (into figures/)
+demo: $(STAMP) ## solve and draw a real election with a cycle, then train a tiny language model (into figures/)
 	@$(BIN)/stackelberg demo --out figures
+	@echo; echo "== a tiny language model, against a judge that likes small letters"
+	@rm -rf figures/language
+	@$(ONE_THREAD) $(BIN)/stackelberg train papers/slhf/configs/offline.yaml --out figures/language
 
 test: $(STAMP) ## run every test and every example in the docs (JOBS=2 processes)
 	@$(ONE_THREAD) $(BIN)/pytest -n $(JOBS)

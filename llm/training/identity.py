@@ -48,11 +48,11 @@ def fingerprint(policy: TransformerPolicy) -> str:
 
 
 def _judge(judge: Any) -> str:
-    """Its identity where it has one, else the name of the function or class."""
+    """Its identity where it has one, else its ``repr``: of a function, the name."""
     try:
         return identity_of(judge)
     except ValueError:
-        return getattr(judge, "__qualname__", type(judge).__name__)
+        return _named(judge)
 
 
 def _named(value: Any) -> str:

@@ -375,6 +375,7 @@ def test_two_processes_are_one(tmp_path):
     script = tmp_path / "two.py"
     script.write_text(
         SCRIPT.format(root=str(ROOT))
+        + "import os\nassert os.environ['WORLD_SIZE'] == '2'\n"
         + "sampling = llm.Rollouts(prompts=5, max_new_tokens=5)\n"
         + "sb.solve(stackelberg(), sb.StackelbergGDA(learning_rate=1e-2), policy(), steps=1,\n"
         + "         sampling=llm.Rollouts(prompts=1, max_new_tokens=5))  # one of the two has nothing to do\n"
