@@ -185,7 +185,7 @@ def _window(t: Array, errors: Array, burn_in: float, rounding: float, run: int) 
     if kept.sum() < FEWEST:
         raise ValueError(
             f"Run {run} has {kept.sum()} records after the burn-in and above rounding, and {FEWEST} are needed. "
-            "Record more often, sb.Record(every=1), or run longer."
+            "Record more often, sb.Record(every=1) or --every 1, or run longer."
         )
     return t[kept], np.log(errors[kept])
 
