@@ -161,9 +161,9 @@ def _check_pairing(game: Any, solver: Solver, name: str, rule: str) -> None:
             f"--solver {rule} is for {fitting}, not for --game {name}. Choose that game, or --solver mirror-descent, "
             "which serves every game."
         )
-    if not solver.keeps_regulariser and (game.tau > 0).any():
+    if not solver.keeps_regulariser and (game.tau > 0).any():  # type: ignore[attr-defined]
         raise ValueError(
-            f"--solver {rule} drops the KL part, and tau is {game.tau.max():g}. "
+            f"--solver {rule} drops the KL part, and tau is {game.tau.max():g}. "  # type: ignore[attr-defined]
             "Pass --tau 0, or a rule that keeps it, such as --solver egpo."
         )
     if isinstance(solver, TwoPlayerSolver) and not isinstance(game, sb.StackelbergGame):

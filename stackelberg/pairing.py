@@ -47,8 +47,8 @@ def starting_point(game: Game, solver: Solver, policy: Any, pull: Pull, start: A
     kernel = (Tables() if policy is None else policy).kernel()
     if not all(np.isfinite(reference).all() for reference in pull.references.parts):
         raise ValueError(
-            "A reference has zeros, but learning needs log-ratios to it. Leave those actions out of P, or solve exactly: "
-            "sb.solve(game) without a solver, or stackelberg solve."
+            "A reference has zeros, but learning needs log-ratios to it. Leave those actions out of P, or solve "
+            "exactly: sb.solve(game) without a solver, or stackelberg solve."
         )
     names = ("leader", "follower") if isinstance(game, StackelbergGame) else ("policy",)
     given = (start,) if len(names) == 1 else (None, None) if start is None else start

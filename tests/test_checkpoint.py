@@ -14,8 +14,8 @@ import pytest
 from test_saving import assert_same, rewritten
 
 import stackelberg as sb
-from stackelberg.checkpoint import STATE, VERSION
 from stackelberg.container import load_as, save_as, write_file
+from stackelberg.stored_run import STATE, VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 P = sb.PreferenceMatrix.random(5, seed=3)
