@@ -48,7 +48,7 @@ def refused(capsys, *arguments):
 
 MISSING = {
     "There is no file {folder}/ballot.csv. Did you mean {folder}/ballots.csv?": ["solve", "{folder}/ballot.csv"],
-    "There is no file {folder}/xyz.json. Check the name, and the folder that you are in.": ["structure", "{folder}/xyz.json"],
+    "There is no file {folder}/xyz.json. Check the name, and the folder": ["structure", "{folder}/xyz.json"],
     "There is no file {folder}/a/b.csv: there is no folder {folder}/a. Check the path.": ["solve", "{folder}/a/b.csv"],
     "{folder}/shut.csv cannot be used: permission denied.": ["solve", "{folder}/shut.csv"],
 }
