@@ -89,6 +89,7 @@ def test_a_precision_is_float64_or_float32(dtype):
     with pytest.raises(ValueError, match="dtype must be float64 or float32"):
         sb.Tables(dtype=dtype)
 
+
 SAMPLINGS = {
     "on policy": sb.Sample(20),
     "uniform": sb.Sample(20, sb.LeaveOneOut(), behaviour=sb.UniformActions()),
