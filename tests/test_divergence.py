@@ -10,6 +10,7 @@ from stackelberg.divergence import stretch
 from stackelberg.field import Field, natural_field
 from stackelberg.pairing import starting_point
 from stackelberg.point import Joint
+from stackelberg.saturation import saturation
 
 P = sb.PreferenceMatrix.condorcet([0.5, 0.3, 0.2])
 R = sb.PreferenceMatrix.random(10, seed=0)
@@ -207,6 +208,9 @@ def test_networks_that_are_rightly_certain_or_go_on_do_not_saturate():
     sure = sb.solve(sb.NashGame(worse, 0.02), sb.GDA(10.0), network(), steps=300)
     assert sure.policy[0] > 1 - 1e-6
     assert "saturate" not in sure.report
+    for game, at in ((sb.NashGame(worse, 0.02), sure.model), (sb.NashGame(SIX, 0.05), network())):
+        point = (at if at is sure.model else at.model(game)).point(game, sb.Softmax())
+        assert saturation(point, Field(natural_field(game))) == ""  # the one certain and right, the other neither
     regressed = sb.solve(sb.StackelbergGame(SIX, 0.05), sb.MirrorDescent(5.0), network(), steps=5)
     assert "saturate" not in regressed.report
 
