@@ -12,7 +12,7 @@ import click
 import stackelberg as sb
 from analysis.cli import write_drawings
 from analysis.figures import draw_convergence, save
-from stackelberg.commands import missing
+from stackelberg.absent import missing
 
 
 def draw_runs(

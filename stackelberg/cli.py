@@ -13,6 +13,7 @@ import click
 import numpy as np
 
 import stackelberg as sb
+from stackelberg.absent import unreadable
 from stackelberg.commands import (
     confess,
     draw,
@@ -22,7 +23,6 @@ from stackelberg.commands import (
     parse_reference,
     preferences_file,
     tau_option,
-    unreadable,
 )
 from stackelberg.game_options import game_of, game_options
 from stackelberg.learning_cli import learn

@@ -44,7 +44,7 @@ def painters(monkeypatch):
     def entry_points(group):
         return [importlib.metadata.EntryPoint(name, value, group) for name, value in declared[group].items()]
 
-    for module in ("stackelberg.commands", "stackelberg.learning_cli"):
+    for module in ("stackelberg.commands", "stackelberg.learning_output"):
         monkeypatch.setattr(f"{module}.entry_points", entry_points)
 
 
