@@ -58,7 +58,6 @@ class Processes:
                 weight.grad = torch.zeros_like(weight)
             torch.distributed.all_reduce(weight.grad)
 
-
     def part(self) -> None:
         """Wait for the others, and see to it that the program's end takes leave of them: an abrupt one aborts."""
         if self.count > 1:
