@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +24,8 @@ from stackelberg.validation import shown
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
 
-EXPLAINED, LEFT = 0.8, 0.5
-"""Shares of a gain: a judge of lengths alone finds more than the first, less than the second is left without them."""
+EXPLAINED = 0.8
+"""The share of a gain that a judge of lengths alone must find to explain it."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,6 @@ class Evaluated:
                 found[name] = float(table.wins[i, j])
                 found[f"{name}_stderr"] = float(table.stderr[i, j])
                 found[f"{name}_by_length"] = float(table.length_only[i, j])
-                found[f"{name}_at_equal_length"] = float(table.equal_length[i, j])
         found |= {f"eval/{name}_length".lower(): float(x) for name, x in zip(names, table.lengths, strict=True)}
         found |= {f"eval/{name}_finished".lower(): share for name, share in self.finished.items()}
         found["eval/skipped"] = float(table.skipped)
@@ -155,22 +155,18 @@ class Evaluated:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Where length alone explains a gain over the base.
+        """Where length alone explains a gain over the base: who sees only lengths would find four fifths of it.
 
-        That is, a judge who sees only lengths would find four fifths of it, and less than half would be left at equal
-        lengths: the first alone is so for every player whose answers are both longer and better.
+        Where a player's answers are longer to every prompt, nothing tells length from quality, and this is said too.
         """
         found, table = [], self.tournament
-        for i, name in enumerate(table.names):
-            if name == BASE or BASE not in table.names:
-                continue
-            j = table.names.index(BASE)
-            gain, alone, left = (each[i, j] - 0.5 for each in (table.wins, table.length_only, table.equal_length))
-            if table.interval[i, j, 0] > 0.5 and alone > EXPLAINED * gain and left < LEFT * gain:
+        bases = [j for j, name in enumerate(table.names) if name == BASE]
+        for j, (i, name) in itertools.product(bases, enumerate(table.names)):
+            gain, alone = table.wins[i, j] - 0.5, table.length_only[i, j] - 0.5
+            if table.interval[i, j, 0] > 0.5 and alone > EXPLAINED * gain:
                 found.append(
-                    f"{name} is preferred to the base in {gain + 0.5:.0%}, length alone explains {alone + 0.5:.0%}, "
-                    f"and at equal lengths {left + 0.5:.0%} would be left. Look at the samples; "
-                    "llm.judges.LengthControlled takes length out."
+                    f"{name} is preferred to the base in {gain + 0.5:.0%}, and length alone explains "
+                    f"{alone + 0.5:.0%}. Look at the samples; llm.judges.LengthControlled takes length out."
                 )
         return tuple(found)
 

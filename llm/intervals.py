@@ -1,17 +1,13 @@
-"""Intervals of mean preferences, and what is left of a preference at equal lengths."""
+"""Means of judgements, some of them skipped, with their standard errors and intervals."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import stats
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from llm.judges.protocol import Array
 
 LEVEL = 0.95
-RIDGE = 0.1
-"""Precision of the prior on a pair's log-odds at equal lengths."""
 
 
 def mean_of(values: Array) -> Array:
@@ -61,44 +57,3 @@ def interval_of(values: Array) -> Array:
     middle = (mean + pull / 2) / (1 + pull)
     half = np.sqrt(pull * most + pull**2 / 4) / (1 + pull)
     return np.clip(np.stack([middle - half, middle + half], -1), 0, 1)
-
-
-def equal_length(longer: Array, p: Array) -> Array:
-    """What each pair of players' preference would be at equal lengths, (pairs,).
-
-    Fits ``logit p = q_pair + c · tanh(longer / scale)`` by maximum likelihood with a weak prior q ~ N(0, 10), and
-    answers σ(q): length controlled as in AlpacaEval. One c serves all pairs; what differences of length *within* a pair
-    of players do to its judgements tells c from q. Where they say nothing, the prior leaves length all it can explain.
-    From verdicts of 0 and 1 that takes some hundred prompts.
-
-    Args:
-        longer: length of the first answer less the second's, (pairs, prompts).
-        p: judgements, (pairs, prompts); NaN where skipped.
-
-    Returns:
-        NaN for a pair without a judgement.
-
-    Source: Dubois et al., *Length-controlled AlpacaEval* (2024).
-
-    Example:
-        >>> longer = np.arange(200.0)[None] % 8 - 1
-        >>> better, lengthier = np.full(longer.shape, 0.9), expit(4 * np.tanh(longer / 3))
-        >>> equal_length(longer, better).round(2), equal_length(longer, lengthier).round(2)
-        (array([0.9]), array([0.5]))
-    """
-    seen = ~np.isnan(p)
-    pair = np.broadcast_to(np.arange(len(p))[:, None], p.shape)[seen]
-    difference, target = longer[seen], p[seen]
-    scale = np.sqrt(np.mean(difference**2)) if difference.any() else 1.0
-    x = np.tanh(difference / scale)
-
-    def loss(at: Array) -> tuple[float, Array]:
-        z = at[pair] + at[-1] * x
-        over = expit(z) - target
-        slopes = np.bincount(pair, over, len(p)) + RIDGE * at[:-1]
-        value = np.sum(np.logaddexp(0, z) - target * z) + RIDGE / 2 * at[:-1] @ at[:-1]
-        return float(value), np.append(slopes, over @ x)
-
-    bounds = [(None, None)] * len(p) + [(-20.0, 20.0)]
-    found = minimize(loss, np.zeros(len(p) + 1), jac=True, bounds=bounds, method="L-BFGS-B")
-    return np.where(seen.any(-1), expit(found.x[:-1]), np.nan)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm.intervals import equal_length, interval_of, mean_of, stderr_of
+from llm.intervals import interval_of, mean_of, stderr_of
 from llm.judges.protocol import Array, Judge, Prompt, ask, kept
 from llm.judges.wrappers import LengthOnly
 from llm.players import answered, base_turns, players_of
@@ -31,7 +31,6 @@ class Tournament:
         answers: of each player, one a prompt.
         judgements: (k, k, prompts): p(row's answer ≻ column's answer); NaN on the diagonal and where the judge skipped.
         length_only: (k, k): the mean that a judge would give who sees lengths alone, fitted to these judgements.
-        equal_length: (k, k): what would be left at equal lengths, see :func:`llm.intervals.equal_length`.
         lengths: (k,): mean tokens of an answer, its end mark left out; NaN where nobody counted.
 
     Example:
@@ -46,7 +45,6 @@ class Tournament:
     answers: tuple[tuple[str, ...], ...]
     judgements: Array
     length_only: Array
-    equal_length: Array
     lengths: Array
 
     @property
@@ -101,7 +99,6 @@ class Tournament:
         for j, i in itertools.combinations(range(len(self.names)), 2):
             numbers = {"mean": self.wins[i, j], "low": self.interval[i, j, 0], "high": self.interval[i, j, 1]}
             numbers |= {"stderr": self.stderr[i, j], "length_only": self.length_only[i, j]}
-            numbers |= {"equal_length": self.equal_length[i, j]}
             plain = {name: _plain(value) for name, value in numbers.items()}
             pairs.append({"first": self.names[i], "second": self.names[j], **plain})
         lengths = {name: _plain(length) for name, length in zip(self.names, self.lengths, strict=True)}
@@ -109,18 +106,16 @@ class Tournament:
         return {"players": list(self.names), **seen, "pairs": pairs}
 
     def table(self) -> str:
-        """A readable table: who against whom, how often preferred, the interval, and what length has to do with it."""
+        """A readable table: who against whom, how often preferred, the interval, and what length alone would give."""
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
-        head = ("who", "against", "preferred", "95 % interval", "by length alone", "at equal length")
-        table = Table(*head)
+        table = Table("who", "against", "preferred", "95 % interval", "by length alone")
         for each in self.as_dict()["pairs"]:
             said = (self._label(each["first"]), self._label(each["second"]), _number(each["mean"]))
             interval = f"{_number(each['low'])} – {_number(each['high'])}"
-            cells = (*said, interval, _number(each["length_only"]), _number(each["equal_length"]))
-            table.add_row(*map(Text, cells))
+            table.add_row(*map(Text, (*said, interval, _number(each["length_only"]))))
         stream = StringIO()
         Console(file=stream, width=120, force_terminal=False, color_system=None).print(table)
         skipped = f"The judge skipped {self.skipped} of {self.asked} pairs.\n" if self.skipped else ""
@@ -200,16 +195,12 @@ def judged(
     first, second = ([text for pair in pairs for text in players[names[pair[side]]]] for side in (1, 0))
     p = ask(judge, list(prompts) * len(pairs), first, second)
     fitted = LengthOnly.fit(first, second, p)([], first, second) if kept(p).any() else np.full(len(p), np.nan)
-    longer = np.array([len(a) - len(b) for a, b in zip(first, second, strict=True)], dtype=float).reshape(-1, n)
-    judgements, alone, left = np.full((k, k, n), np.nan), np.full((k, k), np.nan), np.full((k, k), np.nan)
-    at_equal = equal_length(longer, p.reshape(-1, n))
-    for at, (j, i) in enumerate(pairs):
-        seen, by_length = p.reshape(-1, n)[at], fitted.reshape(-1, n)[at].mean()
+    judgements, alone = np.full((k, k, n), np.nan), np.full((k, k), np.nan)
+    for (j, i), seen, by_length in zip(pairs, p.reshape(-1, n), fitted.reshape(-1, n), strict=True):
         judgements[i, j], judgements[j, i] = seen, 1 - seen
-        alone[i, j], alone[j, i] = by_length, 1 - by_length
-        left[i, j], left[j, i] = at_equal[at], 1 - at_equal[at]
+        alone[i, j], alone[j, i] = by_length.mean(), 1 - by_length.mean()
     counted = np.array([(lengths or {}).get(name, np.nan) for name in names])
-    return Tournament(names, tuple(tuple(players[name]) for name in names), judgements, alone, left, counted)
+    return Tournament(names, tuple(tuple(players[name]) for name in names), judgements, alone, counted)
 
 
 def _check(prompts: Sequence[Prompt], players: Mapping[str, Sequence[str]]) -> None:

@@ -163,32 +163,50 @@ def test_a_skipped_pair_counts_nowhere():
         judged({"one": ["x", "y"], "two": ["u", "v", "w"]}, ["a", "b", "c"], shy)
 
 
-def lengthier(count=400):
-    """Leader and base, the Leader always the longer one, by more or less."""
+def lengthier(base, leader, count=200):
+    """Answers of which the Leader's are longer on the whole; lengths are drawn from two spans."""
     rng = np.random.default_rng(0)
-    return {name: ["x" * n for n in rng.integers(*span, count)] for name, span in
-            {"base": (1, 5), "Leader": (5, 14)}.items()}  # fmt: skip
+    drawn = {"base": rng.integers(*base, count), "Leader": rng.integers(*leader, count)}
+    return {name: ["x" * length for length in lengths] for name, lengths in drawn.items()}
 
 
-def test_length_alone_is_seen_to_win_and_quality_is_not_taken_for_it():
-    said = lengthier()
-    prompts = ["?"] * len(said["base"])
-    by_length = llm.Evaluated(judged(said, prompts, LengthOnly(4.0, 3.0)), None, None, {}, ())
-    by_quality = llm.Evaluated(judged(said, prompts, lambda x, a, b: [0.9] * len(a)), None, None, {}, ())
-    (words,) = by_length.warnings
-    assert "length alone explains" in words
-    assert by_length.metrics["eval/leader_over_base_at_equal_length"] == pytest.approx(0.5, abs=0.02)
-    gain = by_quality.tournament.wins[1, 0] - 0.5
-    assert by_quality.tournament.length_only[1, 0] - 0.5 > 0.8 * gain  # the Leader is longer too
-    assert by_quality.metrics["eval/leader_over_base_at_equal_length"] == pytest.approx(0.9, abs=0.02)
-    assert by_quality.warnings == ()
+def warned(said, judge):
+    found = judged(said, ["?"] * len(said["base"]), judge)
+    return found, llm.Evaluated(found, None, None, {}, ()).warnings
 
 
-def test_a_loss_is_no_gain_to_be_explained():
-    said = lengthier()
-    shorter = judged(said, ["?"] * len(said["base"]), LengthOnly(-4.0, 3.0))
-    assert shorter.wins[1, 0] < 0.4
-    assert llm.Evaluated(shorter, None, None, {}, ()).warnings == ()
+def any_longer(prompts, first, second):
+    return [0.5 + 0.4 * np.sign(len(a) - len(b)) for a, b in zip(first, second, strict=True)]
+
+
+def always(prompts, first, second):
+    """Prefers the Leader's, who comes first in every pair."""
+    return [0.9] * len(first)
+
+
+@pytest.mark.parametrize("by_length", [LengthOnly(4.0, 3.0), any_longer], ids=["the longer", "any longer"])
+@pytest.mark.parametrize("spans", [((1, 7), (3, 9)), ((1, 5), (5, 14))], ids=["overlap", "apart"])
+def test_length_alone_is_seen_to_win(by_length, spans):
+    found, (words,) = warned(lengthier(*spans), by_length)
+    assert found.row("Leader", "base")[1] > 0.5
+    assert f"Leader is preferred to the base in {found.wins[1, 0]:.0%}, and length alone explains" in words
+
+
+def test_quality_is_not_taken_for_length_where_the_two_can_be_told_apart():
+    found, words = warned(lengthier((1, 7), (3, 9)), always)
+    assert found.wins[1, 0] == pytest.approx(0.9)
+    assert 0.5 < found.length_only[1, 0] < 0.8  # the Leader is longer, and that is worth something
+    assert words == ()
+    assert len(warned(lengthier((1, 5), (5, 14)), always)[1]) == 1  # always longer: nobody can tell
+
+
+def test_a_loss_or_chance_is_no_gain_to_be_explained():
+    said = lengthier((1, 7), (3, 9))
+    found, words = warned(said, LengthOnly(-4.0, 3.0))
+    assert found.wins[1, 0] < 0.4
+    assert words == ()
+    few = {name: texts[:4] for name, texts in lengthier((1, 7), (1, 7)).items()}
+    assert warned(few, LengthOnly(4.0, 3.0))[1] == ()
 
 
 def test_the_bases_answers_are_drawn_once_while_the_reference_stays(monkeypatch):

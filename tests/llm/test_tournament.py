@@ -1,4 +1,4 @@
-"""Tournaments: intervals that cover, numbers that add up, tables that can be read, and what length explains."""
+"""Tournaments: intervals that cover, numbers that add up and tables that can be read."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from llm_cases import nudge
 from scipy import stats
-from scipy.special import expit
 
 import llm
 import stackelberg as sb
-from llm.intervals import equal_length, interval_of, mean_of, stderr_of
+from llm.intervals import interval_of, mean_of, stderr_of
 from llm.testing import tiny_policy
 from llm.tournament import judged, tournament
 
@@ -56,28 +55,6 @@ def test_one_judgement_has_no_interval_and_all_wins_have_one():
     assert interval_of(np.zeros(30)) == pytest.approx([1 - high, 1 - low])
 
 
-# --- length ----------------------------------------------------------------------------------------
-
-
-def test_what_is_left_at_equal_lengths_is_the_players_own():
-    rng = np.random.default_rng(0)
-    longer = rng.integers(-4, 12, (2, 3000)).astype(float)
-    scale, own = np.sqrt(np.mean(longer**2)), np.array([1.0, -0.4])
-    p = expit(own[:, None] + 1.5 * np.tanh(longer / scale))
-    verdicts = (rng.random(p.shape) < p).astype(float)
-    assert equal_length(longer, p) == pytest.approx(expit(own), abs=1e-3)
-    assert equal_length(longer, verdicts) == pytest.approx(expit(own), abs=0.03)
-    p[0, ::2] = np.nan
-    assert equal_length(longer, p) == pytest.approx(expit(own), abs=1e-3)
-    p[0] = np.nan
-    assert np.isnan(equal_length(longer, p)).tolist() == [True, False]
-
-
-def test_where_lengths_cannot_tell_length_is_left_the_gain():
-    assert equal_length(np.full((1, 50), 3.0), np.full((1, 50), 0.9)) == pytest.approx([0.5], abs=0.02)
-    assert equal_length(np.zeros((1, 500)), np.full((1, 500), 0.9)) == pytest.approx([0.9], abs=0.01)
-
-
 # --- the table -------------------------------------------------------------------------------------
 
 
@@ -91,7 +68,7 @@ def test_numbers_of_a_tournament_add_up():
     assert (found.asked, found.skipped) == (9, 1)
     assert found.row("three", "one")[0] == found.row("one", "two")[0] == 0.75
     pairs = ~np.eye(3, dtype=bool)
-    for each in (found.wins, found.length_only, found.equal_length):
+    for each in (found.wins, found.length_only):
         assert (each + each.T)[pairs] == pytest.approx(1)
     assert found.interval[0, 1] == pytest.approx(1 - found.interval[1, 0][::-1])
     assert found.preference.labels == found.names
@@ -109,7 +86,7 @@ def test_a_pair_that_was_never_judged_is_no_half():
     with pytest.raises(ValueError, match="skipped every pair of one and two"):
         _ = found.preference
     row = next(each for each in found.as_dict()["pairs"] if each["first"] == "two")
-    assert row["mean"] is row["low"] is row["stderr"] is row["equal_length"] is None
+    assert row["mean"] is row["low"] is row["stderr"] is None
     json.dumps(found.as_dict(), allow_nan=False)
     assert "–" in found.table()
 
