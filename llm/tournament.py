@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -113,18 +112,19 @@ class Tournament:
 
         table = Table("who", "against", "preferred", "95 % interval", "by length alone")
         for each in self.as_dict()["pairs"]:
-            said = (self._label(each["first"]), self._label(each["second"]), _number(each["mean"]))
+            said = (each["first"], each["second"], _number(each["mean"]))
             interval = f"{_number(each['low'])} – {_number(each['high'])}"
             table.add_row(*map(Text, (*said, interval, _number(each["length_only"]))))
         stream = StringIO()
         Console(file=stream, width=120, force_terminal=False, color_system=None).print(table)
-        skipped = f"The judge skipped {self.skipped} of {self.asked} pairs.\n" if self.skipped else ""
-        return (stream.getvalue() + skipped).rstrip()
+        return "\n".join([stream.getvalue().rstrip(), *self._notes()])
 
-    def _label(self, name: str) -> str:
-        """A name with its mean length, where it is known."""
-        length = self.lengths[self.names.index(name)]
-        return name if math.isnan(length) else f"{name} ({length:.1f} tokens)"
+    def _notes(self) -> list[str]:
+        """What stands below the table: mean lengths where they are known, and what was skipped."""
+        known = [(name, length) for name, length in zip(self.names, self.lengths, strict=True) if length == length]
+        lengths = "Mean tokens: " + ", ".join(f"{name} {length:.1f}" for name, length in known) + "."
+        skipped = f"The judge skipped {self.skipped} of {self.asked} pairs."
+        return [lengths] * bool(known) + [skipped] * bool(self.skipped)
 
 
 def tournament(

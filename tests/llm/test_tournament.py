@@ -74,7 +74,8 @@ def test_numbers_of_a_tournament_add_up():
     assert found.preference.labels == found.names
     assert sb.solve(sb.NashGame(found.preference, tau=0)).policy == pytest.approx([0, 0, 1])
     assert np.isnan(found.lengths).tolist() == [False, True, False]
-    assert "one (1.3 tokens)" in found.table()
+    assert "Mean tokens: one 1.3, three 1.0." in found.table()
+    assert max(map(len, found.table().splitlines())) < 80
     assert "skipped 1 of 9" in found.table()
 
 
