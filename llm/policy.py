@@ -209,7 +209,7 @@ class TransformerPolicy:
 
     def train_on(self, game: Any, solver: Any, **options: Any) -> Any:
         """Learn a game, in place: what :func:`stackelberg.solve` does with this policy."""
-        from llm.training.run import train
+        from llm.training.train import train
 
         return train(self, game, solver, **options)
 

@@ -22,6 +22,7 @@ from stackelberg.commands import (
     parse_reference,
     preferences_file,
     tau_option,
+    unreadable,
 )
 from stackelberg.game_options import game_of, game_options
 from stackelberg.learning_cli import learn
@@ -180,7 +181,9 @@ def _run(arguments: list[str] | None) -> int:
         return 0
     except sb.CertificateError as error:
         return _refuse(str(error), 1)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        return _refuse(unreadable(error), 2)
+    except ValueError as error:
         return _refuse(str(error), 2)
     return code if isinstance(code, int) else 0
 

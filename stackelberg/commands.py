@@ -6,6 +6,7 @@ and build them from these parts.
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
 from collections.abc import Callable
@@ -70,9 +71,39 @@ pair_sampling = click.option(
 
 def load(file: str, unranked: str, context: int | None) -> PreferenceMatrix:
     """The preferences of ``FILE``, or those of one of its contexts; ``-`` is standard input."""
+    if Path(file).is_dir():
+        raise ValueError(f"{file} is a folder, and FILE is a file of preferences. Name one, such as {file}/wins.csv.")
     stream = getattr(sys.stdin, "buffer", sys.stdin)  # bytes, where there are any: npz comes through a pipe too
     preference = read_preferences(stream if file == "-" else file, unranked=Unranked(unranked))
-    return preference if context is None else preference.at(context)
+    if context is None:
+        return preference
+    if preference.contexts is None:
+        raise ValueError(f"--context {context}: FILE holds one matrix without contexts. Leave --context out.")
+    return preference.at(context)
+
+
+def missing(path: Path, thing: str = "file") -> str:
+    """That there is no such file or folder, and which one may have been meant.
+
+    >>> missing(Path("nowhere", "wins.csv"))
+    'There is no file nowhere/wins.csv: there is no folder nowhere. Check the path.'
+    """
+    said = f"There is no {thing} {path}"
+    if not path.parent.is_dir():
+        return f"{said}: there is no folder {path.parent}. Check the path."
+    beside = difflib.get_close_matches(path.name, [each.name for each in path.parent.iterdir()], n=1)
+    if beside:
+        return f"{said}. Did you mean {path.with_name(beside[0])}?"
+    return f"{said}. Check the name, and the folder that you are in."
+
+
+def unreadable(error: OSError) -> str:
+    """What the system said of a file, with the file first and without its numbers."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return missing(Path(error.filename))
+    return f"{error.filename} cannot be used: {error.strerror.lower()}. Choose another, or change its permissions."
 
 
 def confess(preference: PreferenceMatrix) -> None:

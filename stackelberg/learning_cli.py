@@ -11,11 +11,21 @@ import click
 import numpy as np
 
 import stackelberg as sb
-from stackelberg.commands import confess, console, draw, emit, load, options, output_options, reading_options
+from stackelberg.commands import (
+    confess,
+    console,
+    draw,
+    emit,
+    load,
+    missing,
+    options,
+    output_options,
+    reading_options,
+)
 from stackelberg.expectation import Expectation
 from stackelberg.game_options import game_of, game_options
 from stackelberg.report import show_solution
-from stackelberg.solvers.base import Solver
+from stackelberg.solvers.base import Solver, TwoPlayerSolver
 from stackelberg.specs import all_objects, all_solvers, parse_solver, parse_value, settings
 
 GAMES = {sb.StackelbergGame: "stackelberg", sb.NashGame: "nash", sb.RewardGame: "reward"}
@@ -53,7 +63,9 @@ run_options = options(
     click.option("--sampling", default="enumerate", show_default=True, help="enumerate, or sample:100 draws a step."),
     click.option("--every", type=click.IntRange(min=1), default=10, show_default=True, help="Steps between records."),
     click.option("--distance", is_flag=True, help="Record the distance from the exact solution too."),
-    click.option("--tolerance", type=float, help="Stop at a record whose gap is at most this."),
+    click.option(
+        "--tolerance", type=click.FloatRange(min=0), help="Stop at a record whose gap is at most this; may be changed."
+    ),
 )
 
 
@@ -101,6 +113,9 @@ def _resumed(context: click.Context, progress: bool) -> Any:
         if parameter.name not in allowed and source is click.core.ParameterSource.COMMANDLINE:
             name = parameter.opts[0] if isinstance(parameter, click.Option) else "FILE"
             raise ValueError(f"--resume takes everything from the folder, {name} too. Leave it out.")
+    folder = context.params["resume"]
+    if not folder.is_dir():
+        raise ValueError(f"{missing(folder, 'folder')} A run starts with: stackelberg learn FILE --out {folder}")
     return sb.resume(context.params["resume"], steps=context.params["steps"], progress=progress)
 
 
@@ -112,9 +127,11 @@ def _started(progress: bool, given: dict[str, Any]) -> Any:
     if given["figures"] and preference.contexts is not None:
         raise ValueError(f"A figure is of one context, and FILE has {preference.contexts}. Pass --context 0.")
     names = ("tau", "tau_leader", "tau_follower", "reference", "left_out")
+    game, solver = game_of(preference, given["game"], **{name: given[name] for name in names}), _solver(given)
+    _check_pairing(game, solver, given["game"], given["solver"])
     return sb.solve(
-        game_of(preference, given["game"], **{name: given[name] for name in names}),
-        _solver(given),
+        game,
+        solver,
         steps=given["steps"],
         sampling=_sampling(given["sampling"]),
         seed=given["seed"],
@@ -136,10 +153,27 @@ def _solver(given: dict[str, Any]) -> Solver:
     return parse_solver(given["solver"], chosen | named)
 
 
+def _check_pairing(game: Any, solver: Solver, name: str, rule: str) -> None:
+    """What ``sb.solve`` refuses too, in the words of the options."""
+    if not isinstance(game, solver.games):
+        fitting = " or ".join(f"--game {GAMES[each]}" for each in solver.games if each in GAMES)
+        raise ValueError(
+            f"--solver {rule} is for {fitting}, not for --game {name}. Choose that game, or --solver mirror-descent, "
+            "which serves every game."
+        )
+    if not solver.keeps_regulariser and (game.tau > 0).any():  # type: ignore[attr-defined]
+        raise ValueError(
+            f"--solver {rule} drops the KL part, and tau is {game.tau.max():g}. "  # type: ignore[attr-defined]
+            "Pass --tau 0, or a rule that keeps it, such as --solver egpo."
+        )
+    if isinstance(solver, TwoPlayerSolver) and not isinstance(game, sb.StackelbergGame):
+        for option, set_ in (("--kappa", solver.kappa != 1), ("--set alternating", getattr(solver, "alternating", 0))):
+            if set_:
+                raise ValueError(f"{option} is for two players, and --game {name} has one policy. Leave it out.")
+
+
 def _sampling(text: str) -> Expectation:
-    sampling = parse_value(text, "--sampling")
-    if not isinstance(sampling, Expectation):
-        raise ValueError(f"--sampling {text} is no way to sample. Write enumerate or sample:100.")
+    sampling: Expectation = parse_value(text, "--sampling", Expectation)
     return sampling
 
 

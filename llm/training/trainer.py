@@ -45,6 +45,13 @@ class GameTrainer(Trainer):
         steps = torch.utils.data.TensorDataset(torch.arange(arguments.max_steps))
         self.networks = Networks(learner.policy)
         super().__init__(self.networks, arguments, train_dataset=steps, callbacks=callbacks)
+        for name, cuts in {"FSDP": self.is_fsdp_enabled, "DeepSpeed": self.is_deepspeed_enabled}.items():
+            if cuts:
+                raise ValueError(
+                    f"{name} cuts weights among processes, and this loop reads them whole. Launch plain processes "
+                    "(accelerate launch --multi_gpu), each with the whole model; lora= and gradient_checkpointing= "
+                    "make it fit."
+                )
         self.learner = learner
         self.owners: list[int] = []  # whose each group of weights is
         self.drawn: list[Draws] = []

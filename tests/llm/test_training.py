@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from scipy.special import expit
 
 import llm
@@ -256,6 +257,19 @@ REFUSED = [
 def test_what_does_not_fit_is_refused_with_a_sentence(game, solver, sampling, words):
     with pytest.raises((ValueError, TypeError), match=words):
         sb.solve(game, solver, policy(), steps=1, sampling=sampling)
+
+
+@pytest.mark.parametrize("name", ["fsdp", "deepspeed"])
+def test_weights_cut_among_processes_are_refused(monkeypatch, name):
+    made = transformers.Trainer.create_accelerator_and_postprocess
+
+    def cut(self):
+        made(self)
+        setattr(self, f"is_{name}_enabled", True)
+
+    monkeypatch.setattr(transformers.Trainer, "create_accelerator_and_postprocess", cut)
+    with pytest.raises(ValueError, match="cuts weights among processes"):
+        sb.solve(stackelberg(), sb.StackelbergGDA(), policy(), steps=1, sampling=SHORT)
 
 
 def test_a_game_of_texts_needs_a_policy_that_speaks():
