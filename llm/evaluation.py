@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from scipy.special import logsumexp
 
-from llm.judges.protocol import Array, Judge, Prompt, ask, kept
-from llm.rollouts import Episode, Rollouts
-from llm.tournament import BASE, FOLLOWER, LEADER, POLICY, Tournament, answered, judged, texts_of
+from llm.intervals import mean_of, stderr_of
+from llm.judges.protocol import Array, Judge, Prompt
+from llm.optimism import check_bounded, follower_gap
+from llm.players import BASE, FOLLOWER, LEADER, POLICY, answered, base_turns, players_of
+from llm.rollouts import Rollouts, Turn
+from llm.samples import Row, rows_of, write
+from llm.tournament import Tournament, judged
 from stackelberg.estimate import Estimate, Kind
 from stackelberg.game import Game, RewardGame, StackelbergGame
 from stackelberg.validation import shown
@@ -22,12 +24,16 @@ from stackelberg.validation import shown
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
 
+EXPLAINED = 0.8
+"""The share of a gain that a judge of lengths alone must find to explain it."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
     """What to ask of a policy every so often: the ``record`` of a language model's ``solve``.
 
-    Every time the same prompts with the same random numbers, so that curves show the policy and not the draws.
+    Every time the same prompts with the same random numbers, so that curves show the policy and not the draws. The
+    base's answers are drawn once and kept while reference, prompts and sampling stay the same.
 
     Args:
         prompts: held out from training.
@@ -36,7 +42,7 @@ class Evaluation:
         sampling: how answers are drawn; by default as in training.
         seed: of the draws.
         replies: improvements an answer from which the Follower's gap is bounded; 1 leaves it out. The judge is asked
-            about each.
+            about each. They must be drawn untruncated, see :func:`llm.optimism.follower_gap`.
         judge: in place of the game's; in a reward game a preference is needed, and by default the higher reward wins.
         second_judge: one more, for how often the two agree.
     """
@@ -49,13 +55,14 @@ class Evaluation:
     replies: int = 4
     judge: Judge | None = None
     second_judge: Judge | None = None
+    _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.prompts, str) or not len(self.prompts):
             raise ValueError(f"prompts must be a list of prompts, not {shown(self.prompts)}.")
-        for name in ("every", "replies"):
-            if not getattr(self, name) >= 1:
-                raise ValueError(f"{name} must be 1 or more; it is {getattr(self, name)}.")
+        for name, least in {"every": 1, "replies": 1, "samples": 0}.items():
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be {least} or more; it is {getattr(self, name)}.")
 
     def run(self, policy: TransformerPolicy, game: Game[Any], sampling: Rollouts | None = None) -> Evaluated:
         """Ask now.
@@ -64,6 +71,9 @@ class Evaluation:
             policy: as it is.
             game: over prompts, of which judge and τ are read.
             sampling: how answers are drawn, where the evaluation has none of its own.
+
+        Raises:
+            ValueError: if the Follower's gap is asked for and the sampling leaves tokens out.
 
         Example:
             >>> import llm, stackelberg as sb
@@ -77,28 +87,33 @@ class Evaluation:
         """
         asked = self.sampling or sampling or Rollouts()
         follows, judge = isinstance(game, StackelbergGame), self.judge or _preference(game)
+        if follows and self.replies > 1:
+            check_bounded(asked)
         followers = self.replies if follows else 0
         episodes = answered(policy, self.prompts, asked, seed=self.seed, followers=followers)
-        texts = texts_of(policy, self.prompts, asked, episodes, self.seed)
-        found = judged(texts, self.prompts, judge)
+        players = players_of(self._base(policy, asked), episodes)
+        texts = {name: said.texts for name, said in players.items()}
+        lengths = {name: said.length for name, said in players.items()}
+        found = judged(texts, self.prompts, judge, lengths=lengths)
         gap = None
         if isinstance(game, StackelbergGame) and self.replies > 1:
             gap = follower_gap(policy, game, judge, self.prompts, episodes, asked)
         agreement = None
         if self.second_judge is not None:
-            agreement = _agreement(found, judged(texts, self.prompts, self.second_judge))
-        return Evaluated(found, gap, agreement, _lengths(policy, texts), self._samples(found))
+            agreement = agreement_of(found, judged(texts, self.prompts, self.second_judge))
+        finished = {name: float(np.mean(said.finished)) for name, said in players.items()}
+        return Evaluated(found, gap, agreement, finished, rows_of(found, self.prompts, self.samples))
 
-    def _samples(self, found: Tournament) -> tuple[dict[str, Any], ...]:
-        rows = []
-        for i in range(min(self.samples, len(self.prompts))):
-            row: dict[str, Any] = {"prompt": self.prompts[i]}
-            row |= {name: texts[i] for name, texts in zip(found.names, found.answers, strict=True)}
-            for a in range(len(found.names)):
-                for b in range(a):
-                    row[f"p({found.names[a]} > {found.names[b]})"] = float(found.judgements[a, b, i])
-            rows.append(row)
-        return tuple(rows)
+    def _base(self, policy: TransformerPolicy, asked: Rollouts) -> list[Turn]:
+        """The base's answers: drawn anew where anything they follow from is another than it was."""
+        from llm.training.identity import fingerprint
+
+        shown_ids = [policy.dialogue.leader_prompt(policy.tokenizer, prompt) for prompt in self.prompts]
+        key = (fingerprint(policy), shown_ids, asked)
+        if self._kept.get("key") != key:
+            self._kept.update(key=key, turns=base_turns(policy, self.prompts, asked, seed=self.seed))
+        turns: list[Turn] = self._kept["turns"]
+        return turns
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,29 +124,30 @@ class Evaluated:
         tournament: base, Leader and Follower against each other.
         gap: a lower bound of what the Follower leaves on the table, and so of the duality gap; None without replies.
         agreement: the share of pairs on which the second judge takes the same side; None without one.
-        lengths: mean tokens of each player's answers.
+        finished: the share of each player's answers that ended by themselves.
         samples: rows to be read.
     """
 
     tournament: Tournament
     gap: Estimate | None
     agreement: Estimate | None
-    lengths: dict[str, float]
-    samples: tuple[dict[str, Any], ...]
+    finished: Mapping[str, float]
+    samples: tuple[Row, ...]
 
     @property
     def metrics(self) -> dict[str, float]:
         """The numbers by name, for a log."""
         found: dict[str, float] = {}
-        names = self.tournament.names
+        table, names = self.tournament, self.tournament.names
         for j, second in enumerate(names):
             for i, first in list(enumerate(names))[j + 1 :]:
                 name = f"eval/{first}_over_{second}".lower()
-                found[name] = float(self.tournament.wins[i, j])
-                found[f"{name}_stderr"] = float(self.tournament.stderr[i, j])
-                found[f"{name}_by_length"] = float(self.tournament.length_only[i, j])
-        found |= {f"eval/{name}_length".lower(): length for name, length in self.lengths.items()}
-        found["eval/skipped"] = float(self.tournament.skipped)
+                found[name] = float(table.wins[i, j])
+                found[f"{name}_stderr"] = float(table.stderr[i, j])
+                found[f"{name}_by_length"] = float(table.length_only[i, j])
+        found |= {f"eval/{name}_length".lower(): float(x) for name, x in zip(names, table.lengths, strict=True)}
+        found |= {f"eval/{name}_finished".lower(): share for name, share in self.finished.items()}
+        found["eval/skipped"] = float(table.skipped)
         for name, estimate in {"eval/follower_gap": self.gap, "eval/agreement": self.agreement}.items():
             if estimate is not None:
                 found |= {name: estimate.value, f"{name}_stderr": estimate.stderr}
@@ -139,86 +155,42 @@ class Evaluated:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Where length alone explains a gain: a judge that sees only lengths would find four fifths of it."""
-        found = []
-        for pair in self.tournament.as_dict()["pairs"]:
-            gain, alone = pair["mean"] - 0.5, pair["length_only"] - 0.5
-            if pair["second"] == BASE and pair["low"] > 0.5 and alone > 0.8 * gain:
+        """Where length alone explains a gain over the base: who sees only lengths would find four fifths of it.
+
+        Where a player's answers are longer to every prompt, nothing tells length from quality, and this is said too.
+        """
+        found, table = [], self.tournament
+        bases = [j for j, name in enumerate(table.names) if name == BASE]
+        for j, (i, name) in itertools.product(bases, enumerate(table.names)):
+            gain, alone = table.wins[i, j] - 0.5, table.length_only[i, j] - 0.5
+            if table.interval[i, j, 0] > 0.5 and alone > EXPLAINED * gain:
                 found.append(
-                    f"{pair['first']} is preferred to the base in {pair['mean']:.0%}, and length alone explains "
-                    f"{pair['length_only']:.0%}. Look at the samples; llm.judges.LengthControlled takes length out."
+                    f"{name} is preferred to the base in {gain + 0.5:.0%}, and length alone explains "
+                    f"{alone + 0.5:.0%}. Look at the samples; llm.judges.LengthControlled takes length out."
                 )
         return tuple(found)
 
     def write(self, folder: Path, step: int) -> None:
         """The samples as a text to be read, ``step-N.md``, and as ``step-N.jsonl``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.samples)
-        (folder / f"step-{step:06d}.jsonl").write_text(lines, encoding="utf-8")
-        text = [f"# After {step} steps", "", "```", self.tournament.table(), "```", *self.warnings]
-        for i, row in enumerate(self.samples, 1):
-            text += ["", f"## {i}"]
-            for name, value in row.items():
-                words = f"{value:.3f}" if isinstance(value, float) else _plain(value)
-                text += [f"**{name}**: {words}", ""]
-        (folder / f"step-{step:06d}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+        opening = [f"# After {step} steps", "", "```", self.tournament.table(), "```", *self.warnings]
+        write(folder, step, self.samples, opening)
 
 
-def follower_gap(
-    policy: TransformerPolicy,
-    game: StackelbergGame,
-    judge: Judge,
-    prompts: Sequence[Prompt],
-    episodes: Sequence[Episode],
-    sampling: Rollouts,
-) -> Estimate:
-    """A lower bound of the Follower's gap, ``E_y τ_F KL(ω(·|y) ‖ ω*(·|y))``, which is the Leader's optimism.
+def agreement_of(first: Tournament, second: Tournament) -> Estimate:
+    """The share of pairs on which two judges take the same side of ½, and its standard error over prompts.
 
-    With v_i = p(y≻y'_i) + τ_F ℓ_F(y'_i) for n replies to y, it is the mean over y of
-    ``mean_i v_i + τ_F log mean_i e^{−v_i/τ_F}`` (at τ_F = 0, mean less least). The second term estimates −V(y) from
-    below, since ``E_ω e^{−v/τ_F} = E_{ω_ref} e^{−p/τ_F}`` and log is concave: a lower bound in expectation for every n,
-    never above ``max v − min v``, and 0 for ω*, whose v is the same for every reply.
+    Two ties are alike, a tie and a side are not; a pair that either judge skipped counts nowhere.
 
-    Args:
-        policy: whose replies these are.
-        game: for τ_F.
-        judge: asked about every reply.
-        prompts: by ``Episode.context``.
-        episodes: several improvements of each answer; what the judge skips is left out.
-        sampling: what they were drawn with.
+    Example:
+        >>> answers, prompts = {"one": ["a", "b"], "two": ["c", "d"]}, ["?", "?"]
+        >>> judges = (lambda x, a, b: [0.9, 0.9]), (lambda x, a, b: [0.6, 0.1])
+        >>> print(agreement_of(*(judged(answers, prompts, judge) for judge in judges)))
+        0.5 ± 0.5
     """
-    p = ask(
-        judge,
-        [prompts[each.context] for each in episodes],
-        [each.leader.text for each in episodes],
-        [each.follower.text for each in episodes if each.follower is not None],
-    )
-    rows = [episodes[i] for i in np.flatnonzero(kept(p)).tolist()]
-    tau = float(np.ravel(game.tau_follower)[0])
-    ratios = _log_ratios(policy, rows, sampling) if tau else np.zeros(len(rows))
-    answers, values = np.array([each.answer for each in rows]), p[kept(p)] + tau * ratios
-    bounds = [_bound(values[answers == answer], tau) for answer in np.unique(answers)]
-    if not bounds:
-        return Estimate(float("nan"), Kind.LOWER_BOUND)
-    stderr = float(np.std(bounds, ddof=1) / np.sqrt(len(bounds))) if len(bounds) > 1 else 0.0
-    return Estimate(float(np.mean(bounds)), Kind.LOWER_BOUND, stderr)
-
-
-def _bound(values: Array, tau: float) -> float:
-    least = -tau * (logsumexp(-values / tau) - np.log(len(values))) if tau else values.min()
-    return max(0.0, float(values.mean() - least))  # not below 0 by more than rounding
-
-
-def _log_ratios(policy: TransformerPolicy, rows: Sequence[Episode], sampling: Rollouts) -> Array:
-    """ℓ_F of every reply."""
-    found = []
-    free = replace(sampling, top_p=1.0, top_k=0)
-    with torch.no_grad():
-        for start in range(0, len(rows), 64):
-            _, said = policy.score(rows[start : start + 64], free)
-            if said is not None:
-                found.append(said.log_ratios.sum(-1).double().cpu().numpy())
-    return np.concatenate(found)
+    below = np.tril_indices(len(first.names), -1)
+    sides = [np.sign(each.judgements[below] - 0.5) for each in (first, second)]
+    shares = mean_of(np.where(np.isnan(sides[0] + sides[1]), np.nan, sides[0] == sides[1]).T)
+    return Estimate(float(mean_of(shares)), Kind.SAMPLED, float(stderr_of(shares)))
 
 
 def _preference(game: Game[Any]) -> Judge:
@@ -236,27 +208,4 @@ def _preference(game: Game[Any]) -> Judge:
     return higher
 
 
-def _agreement(first: Tournament, second: Tournament) -> Estimate:
-    k = len(first.names)
-    below = np.tril_indices(k, -1)
-    sides = [np.sign(each.judgements[below] - 0.5) for each in (first, second)]
-    alike = np.where(np.isnan(sides[0] + sides[1]), np.nan, sides[0] == sides[1])
-    prompts = np.nanmean(alike, axis=0)[~np.isnan(alike).all(axis=0)]
-    if len(prompts) < 2:
-        return Estimate(float(prompts.mean()) if len(prompts) else float("nan"), Kind.SAMPLED)
-    return Estimate.mean(prompts)
-
-
-def _lengths(policy: TransformerPolicy, texts: dict[str, list[str]]) -> dict[str, float]:
-    tokens = policy.tokenizer
-    return {
-        name: float(np.mean([len(tokens(text, add_special_tokens=False)["input_ids"]) for text in said]))
-        for name, said in texts.items()
-    }
-
-
-def _plain(prompt: Any) -> str:
-    return prompt if isinstance(prompt, str) else " / ".join(f"{each['role']}: {each['content']}" for each in prompt)
-
-
-__all__ = ["BASE", "FOLLOWER", "LEADER", "POLICY", "Evaluated", "Evaluation", "follower_gap"]
+__all__ = ["BASE", "FOLLOWER", "LEADER", "POLICY", "Evaluated", "Evaluation", "agreement_of", "follower_gap"]

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
+from llm.intervals import interval_of, mean_of, stderr_of
 from llm.judges.protocol import Array, Judge, Prompt, ask, kept
 from llm.judges.wrappers import LengthOnly
-from llm.rollouts import Episode, Rollouts, generate
-from llm.sampling import seeds_for
-from llm.speaker import Speaker
+from llm.players import answered, base_turns, players_of
+from llm.rollouts import Rollouts
+from stackelberg.preference import PreferenceMatrix
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
-
-BASE, LEADER, FOLLOWER, POLICY = "base", "Leader", "Follower", "policy"
-LEVEL = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,70 +30,101 @@ class Tournament:
         answers: of each player, one a prompt.
         judgements: (k, k, prompts): p(row's answer ≻ column's answer); NaN on the diagonal and where the judge skipped.
         length_only: (k, k): the mean that a judge would give who sees lengths alone, fitted to these judgements.
+        lengths: (k,): mean tokens of an answer, its end mark left out; NaN where nobody counted.
 
     Example:
         >>> def shorter(prompts, first, second):
         ...     return [0.5 + 0.25 * ((len(a) < len(b)) - (len(a) > len(b))) for a, b in zip(first, second)]
         >>> found = judged({"long": ["aaa", "bbbb"], "short": ["a", "b"]}, ["?", "?"], shorter)
-        >>> float(found.wins[1, 0]), found.skipped, found.row("short", "long")
-        (0.75, 0, (0.75, 0.75, 0.75))
+        >>> float(found.wins[1, 0]), found.asked, found.skipped, found.row("short", "long")
+        (0.75, 2, 0, (0.75, 0.75, 0.75))
     """
 
     names: tuple[str, ...]
     answers: tuple[tuple[str, ...], ...]
     judgements: Array
     length_only: Array
+    lengths: Array
 
     @property
     def wins(self) -> Array:
         """(k, k): the mean preference for the row's player over the column's; NaN on the diagonal."""
-        return _mean(self.judgements)
+        return mean_of(self.judgements)
 
     @property
     def stderr(self) -> Array:
-        """(k, k): its standard error over prompts."""
-        count = (~np.isnan(self.judgements)).sum(-1)
-        spread = np.sqrt(_mean((self.judgements - self.wins[..., None]) ** 2) * count / np.maximum(count - 1, 1))
-        return np.where(count > 1, spread / np.sqrt(np.maximum(count, 1)), np.nan)
+        """(k, k): its standard error over prompts; NaN where fewer than two were judged."""
+        return stderr_of(self.judgements)
+
+    @property
+    def interval(self) -> Array:
+        """(k, k, 2): its 95 % interval over prompts, see :func:`llm.intervals.interval_of`."""
+        return interval_of(self.judgements)
+
+    @property
+    def preference(self) -> PreferenceMatrix:
+        """The mean preferences as a game among the players.
+
+        Raises:
+            ValueError: if the judge skipped every prompt of some pair.
+        """
+        k = len(self.names)
+        missing = np.argwhere(np.isnan(self.wins) & ~np.eye(k, dtype=bool))
+        if len(missing):
+            first, second = (self.names[i] for i in missing[0])
+            raise ValueError(f"The judge skipped every pair of {first} and {second}. Leave one of the two out.")
+        return PreferenceMatrix(np.where(np.eye(k, dtype=bool), 0.5, self.wins), self.names)
+
+    @property
+    def asked(self) -> int:
+        """Pairs of answers that the judge was asked about."""
+        return len(self.names) * (len(self.names) - 1) // 2 * self.judgements.shape[-1]
 
     @property
     def skipped(self) -> int:
-        """Pairs of answers that the judge skipped."""
+        """Those of them that it skipped."""
         k = len(self.names)
         return int(np.isnan(self.judgements).sum() - k * self.judgements.shape[-1]) // 2
 
     def row(self, first: str, second: str) -> tuple[float, float, float]:
-        """Mean preference of ``first`` over ``second`` and its 95 % interval (Student's t over prompts, in [0, 1])."""
+        """Mean preference of ``first`` over ``second`` and its :attr:`interval`."""
         i, j = self.names.index(first), self.names.index(second)
-        count = int((~np.isnan(self.judgements[i, j])).sum())
-        half = stats.t.ppf((1 + LEVEL) / 2, max(count - 1, 1)) * self.stderr[i, j]
-        mean = self.wins[i, j]
-        return float(mean), float(max(mean - half, 0)), float(min(mean + half, 1))
+        low, high = self.interval[i, j]
+        return float(self.wins[i, j]), float(low), float(high)
 
     def as_dict(self) -> dict[str, Any]:
-        """Names and every pair's numbers."""
+        """Names and every pair's numbers as JSON has them: None where there is none."""
         pairs = []
-        for second, first in itertools.combinations(self.names, 2):
-            mean, low, high = self.row(first, second)
-            i, j = self.names.index(first), self.names.index(second)
-            alone = float(self.length_only[i, j])
-            pairs.append(
-                {"first": first, "second": second, "mean": mean, "low": low, "high": high, "length_only": alone}
-            )
-        return {"players": list(self.names), "skipped": self.skipped, "pairs": pairs}
+        for j, i in itertools.combinations(range(len(self.names)), 2):
+            numbers = {"mean": self.wins[i, j], "low": self.interval[i, j, 0], "high": self.interval[i, j, 1]}
+            numbers |= {"stderr": self.stderr[i, j], "length_only": self.length_only[i, j]}
+            plain = {name: _plain(value) for name, value in numbers.items()}
+            pairs.append({"first": self.names[i], "second": self.names[j], **plain})
+        lengths = {name: _plain(length) for name, length in zip(self.names, self.lengths, strict=True)}
+        seen = {"asked": self.asked, "skipped": self.skipped, "lengths": lengths}
+        return {"players": list(self.names), **seen, "pairs": pairs}
 
     def table(self) -> str:
         """A readable table: who against whom, how often preferred, the interval, and what length alone would give."""
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table("who", "against", "preferred", "95 % interval", "by length alone", title_justify="left")
+        table = Table("who", "against", "preferred", "95 % interval", "by length alone")
         for each in self.as_dict()["pairs"]:
-            interval = f"{each['low']:.3f} – {each['high']:.3f}"
-            table.add_row(each["first"], each["second"], f"{each['mean']:.3f}", interval, f"{each['length_only']:.3f}")
+            said = (each["first"], each["second"], _number(each["mean"]))
+            interval = f"{_number(each['low'])} – {_number(each['high'])}"
+            table.add_row(*map(Text, (*said, interval, _number(each["length_only"]))))
         stream = StringIO()
-        Console(file=stream, width=100).print(table)
-        return stream.getvalue().rstrip()
+        Console(file=stream, width=120, force_terminal=False, color_system=None).print(table)
+        return "\n".join([stream.getvalue().rstrip(), *self._notes()])
+
+    def _notes(self) -> list[str]:
+        """What stands below the table: mean lengths where they are known, and what was skipped."""
+        known = [(name, length) for name, length in zip(self.names, self.lengths, strict=True) if length == length]
+        lengths = "Mean tokens: " + ", ".join(f"{name} {length:.1f}" for name, length in known) + "."
+        skipped = f"The judge skipped {self.skipped} of {self.asked} pairs."
+        return [lengths] * bool(known) + [skipped] * bool(self.skipped)
 
 
 def tournament(
@@ -120,6 +148,9 @@ def tournament(
         follower: whether somebody follows; else there are the base and the policy.
         others: further players with their answers, one a prompt.
 
+    Raises:
+        ValueError: if another has a name that is taken, or another number of answers than there are prompts.
+
     Example:
         >>> from llm.testing import tiny_policy
         >>> def shorter(prompts, first, second):
@@ -128,47 +159,38 @@ def tournament(
         >>> found.names
         ('base', 'Leader', 'Follower')
     """
-    sampling = Rollouts() if sampling is None else sampling
+    sampling, others = Rollouts() if sampling is None else sampling, others or {}
+    _check(prompts, others)
     episodes = answered(policy, prompts, sampling, seed=seed, followers=int(follower))
-    return judged({**texts_of(policy, prompts, sampling, episodes, seed), **(others or {})}, prompts, judge)
+    players = players_of(base_turns(policy, prompts, sampling, seed=seed), episodes)
+    for name in others.keys() & players.keys():
+        raise ValueError(f"{name} is the policy's own player, and another has the name too. Give that one another.")
+    texts = {name: said.texts for name, said in players.items()} | {name: tuple(said) for name, said in others.items()}
+    lengths = {name: said.length for name, said in players.items()}
+    lengths |= {name: _counted(policy, said) for name, said in others.items()}
+    return judged(texts, prompts, judge, lengths=lengths)
 
 
-def answered(
-    policy: TransformerPolicy, prompts: Sequence[Prompt], sampling: Rollouts, *, seed: int, followers: int
-) -> list[Episode]:
-    """One answer a prompt and ``followers`` improvements of it."""
-    return generate(policy, prompts, replace(sampling, leaders=1, followers=followers), seed=seed)
-
-
-def base_answers(policy: TransformerPolicy, prompts: Sequence[Prompt], sampling: Rollouts, *, seed: int) -> list[str]:
-    """One answer a prompt of the Leader's reference, from draws that are independent of the policy's."""
-    one = replace(sampling, leaders=1, followers=0)
-    base: Any = _AsReference(policy)
-    return [each.leader.text for each in generate(base, prompts, one, seed=seeds_for(seed, 1))]
-
-
-def texts_of(
-    policy: TransformerPolicy, prompts: Sequence[Prompt], sampling: Rollouts, episodes: Sequence[Episode], seed: int
-) -> dict[str, list[str]]:
-    """The players' answers: base, Leader and first Follower; or base and policy."""
-    firsts = {each.context: each for each in reversed(episodes)}
-    rows = [firsts[i] for i in range(len(prompts))]
-    players = {BASE: base_answers(policy, prompts, sampling, seed=seed)}
-    replies = [each.follower.text for each in rows if each.follower is not None]
-    players[LEADER if replies else POLICY] = [each.leader.text for each in rows]
-    return players | ({FOLLOWER: replies} if replies else {})
-
-
-def judged(players: Mapping[str, Sequence[str]], prompts: Sequence[Prompt], judge: Judge) -> Tournament:
+def judged(
+    players: Mapping[str, Sequence[str]],
+    prompts: Sequence[Prompt],
+    judge: Judge,
+    *,
+    lengths: Mapping[str, float] | None = None,
+) -> Tournament:
     """A tournament of answers that are there already.
 
+    Args:
+        players: names and answers, one a prompt.
+        prompts: each is one independent observation.
+        judge: asked once about every pair of answers.
+        lengths: mean tokens of the players' answers, for the table.
+
     Raises:
-        ValueError: if a player has another number of answers than there are prompts.
+        ValueError: if there are no prompts, or a player has another number of answers than there are prompts.
     """
+    _check(prompts, players)
     names, k, n = tuple(players), len(players), len(prompts)
-    for name, texts in players.items():
-        if len(texts) != n:
-            raise ValueError(f"{name} has {len(texts)} answers for {n} prompts. Give one a prompt.")
     pairs = list(itertools.combinations(range(k), 2))
     first, second = ([text for pair in pairs for text in players[names[pair[side]]]] for side in (1, 0))
     p = ask(judge, list(prompts) * len(pairs), first, second)
@@ -177,23 +199,26 @@ def judged(players: Mapping[str, Sequence[str]], prompts: Sequence[Prompt], judg
     for (j, i), seen, by_length in zip(pairs, p.reshape(-1, n), fitted.reshape(-1, n), strict=True):
         judgements[i, j], judgements[j, i] = seen, 1 - seen
         alone[i, j], alone[j, i] = by_length.mean(), 1 - by_length.mean()
-    return Tournament(names, tuple(tuple(players[name]) for name in names), judgements, alone)
+    counted = np.array([(lengths or {}).get(name, np.nan) for name in names])
+    return Tournament(names, tuple(tuple(players[name]) for name in names), judgements, alone, counted)
 
 
-class _AsReference:
-    """A policy whose speakers are its references."""
-
-    def __init__(self, policy: TransformerPolicy) -> None:
-        self._policy = policy
-
-    def speaker(self, role: int) -> Speaker:
-        return self._policy.reference(role)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._policy, name)
+def _check(prompts: Sequence[Prompt], players: Mapping[str, Sequence[str]]) -> None:
+    if not len(prompts):
+        raise ValueError("There are no prompts to answer. Pass one or more.")
+    for name, texts in players.items():
+        if len(texts) != len(prompts):
+            raise ValueError(f"{name} has {len(texts)} answers for {len(prompts)} prompts. Give one a prompt.")
 
 
-def _mean(values: Array) -> Array:
-    seen = ~np.isnan(values)
-    sums = np.where(seen, values, 0.0).sum(-1)
-    return np.asarray(np.divide(sums, seen.sum(-1), out=np.full(sums.shape, np.nan), where=seen.any(-1)))
+def _counted(policy: TransformerPolicy, texts: Sequence[str]) -> float:
+    """Mean tokens of texts from elsewhere, as the policy's tokenizer cuts them."""
+    return float(np.mean([len(policy.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]))
+
+
+def _plain(value: Any) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -75,8 +76,20 @@ class Processes:
                 weight.grad = torch.zeros_like(weight)
             torch.distributed.all_reduce(weight.grad)
 
+    def part(self) -> None:
+        """Wait for the others, and see to it that the program's end takes leave of them: an abrupt one aborts."""
+        if self.count > 1:
+            self.total(0.0)
+            atexit.unregister(_take_leave)
+            atexit.register(_take_leave)
+
 
 ALONE = Processes()
+
+
+def _take_leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _device() -> torch.device:

@@ -88,7 +88,9 @@ def train(
                 trainer.train(resume_from_checkpoint=found)
         if interrupts.pending is not None:
             interrupts.stop(run.farewell())
-        return run.solution()
+        solution = run.solution()
+        learner.processes.part()
+        return solution
 
 
 def _evaluation(record: Any) -> Evaluation | None:

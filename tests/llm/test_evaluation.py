@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from llm_cases import nudge
 
 import llm
 import stackelberg as sb
-from llm.evaluation import follower_gap
+from llm.evaluation import agreement_of, follower_gap
 from llm.judges import LengthOnly
+from llm.players import base_turns
+from llm.samples import rows_of
 from llm.testing import tiny_policy
 from llm.tournament import answered, judged, tournament
 from llm.training.logbook import Logbook
@@ -82,6 +85,73 @@ def test_without_kl_the_bound_is_mean_less_least():
     assert found.value == pytest.approx(np.mean([rows.mean() - rows.min() for rows in p.reshape(2, 3)]))
 
 
+def test_unfinished_answers_cost_in_the_gap_what_they_cost_in_training():
+    policy, game, asked = moved(), game_of(0.2), [PROMPT] * 30
+    dear = replace(SHORT, missing_eos_penalty=3.0)
+    episodes = answered(policy, asked, SHORT, seed=5, followers=4)
+    assert {each.follower.completion.finished for each in episodes} == {True, False}
+    found = follower_gap(policy, game, judge, asked, episodes, dear)
+
+    with torch.no_grad():
+        _, said = policy.score(episodes, SHORT)
+    v = judge([], [e.leader.text for e in episodes], [e.follower.text for e in episodes])
+    v = np.array(v) + 3.0 * np.array([not e.follower.completion.finished for e in episodes])
+    v = (v + 0.2 * said.log_ratios.sum(-1).double().numpy()).reshape(30, 4)
+    wanted = v.mean(1) + 0.2 * np.log(np.mean(np.exp(-v / 0.2), axis=1))
+    assert found.value == pytest.approx(wanted.mean(), rel=1e-6)
+    assert found.stderr == pytest.approx(wanted.std(ddof=1) / np.sqrt(30), rel=1e-6)
+    assert found.value > follower_gap(policy, game, judge, asked, episodes, SHORT).value
+
+
+def test_a_follower_at_its_best_response_leaves_nothing():
+    """At the reference, with a judge that cannot tell: ω = ω_ref = ω*."""
+    policy, asked = tiny_policy("abc"), [PROMPT] * 5
+    episodes = answered(policy, asked, SHORT, seed=1, followers=6)
+    found = follower_gap(policy, game_of(), lambda x, a, b: [0.4] * len(a), asked, episodes, SHORT)
+    assert found.value == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"top_p": 0.9}, {"top_k": 2}])
+def test_no_gap_is_told_from_truncated_replies(options):
+    policy, sampling = moved(), replace(SHORT, **options)
+    with pytest.raises(ValueError, match=r"replies=1"):
+        llm.Evaluation(["a", "b"], sampling=sampling).run(policy, game_of())
+    assert llm.Evaluation(["a", "b"], sampling=sampling, replies=1).run(policy, game_of()).gap is None
+    nash = sb.NashGame(judge, contexts=["a"])
+    assert llm.Evaluation(["a", "b"], sampling=sampling).run(policy, nash).gap is None
+
+
+@pytest.mark.parametrize("skips", ["a", "ab"])
+def test_skipped_prompts_leave_an_evaluation_standing(skips, tmp_path):
+    def shy(prompts, first, second):
+        p = judge(prompts, first, second)
+        return [np.nan if prompt in skips else value for prompt, value in zip(prompts, p, strict=True)]
+
+    game = sb.StackelbergGame(shy, contexts=["a"], tau=0.2)
+    found = llm.Evaluation(["a", "b"], second_judge=judge).run(moved(), game, SHORT)
+    assert found.metrics["eval/skipped"] == 3 * len(skips)
+    assert np.isnan(found.gap.value) == (skips == "ab")
+    assert np.isnan(found.gap.stderr)  # of one answer, or of none
+    assert found.gap.kind.value == "a lower bound"
+    assert found.agreement.value == 1 or skips == "ab"
+    found.write(tmp_path, 3)
+    row = json.loads((tmp_path / "step-000003.jsonl").read_text().splitlines()[0], parse_constant=pytest.fail)
+    assert row["p(Leader > base)"] is None
+    assert "**p(Leader > base)**: skipped" in (tmp_path / "step-000003.md").read_text()
+    assert found.warnings == ()
+
+
+def test_agreement_is_the_share_of_pairs_on_one_side():
+    said = {"one": ["a", "b", "c", "d"], "two": ["e", "f", "g", "h"]}
+    first = judged(said, ["?"] * 4, lambda x, a, b: [0.9, 0.5, 0.2, np.nan])
+    second = judged(said, ["?"] * 4, lambda x, a, b: [0.6, 0.5, 0.8, 0.1])
+    found = agreement_of(first, second)
+    assert found.value == pytest.approx(2 / 3)
+    assert found.stderr == pytest.approx(1 / 3)
+    one = judged({name: texts[:1] for name, texts in said.items()}, ["?"], lambda x, a, b: [0.9])
+    assert np.isnan(agreement_of(one, one).stderr)
+
+
 def test_a_skipped_pair_counts_nowhere():
     def shy(prompts, first, second):
         return [np.nan if prompt == "b" else 0.75 for prompt in prompts]
@@ -93,15 +163,97 @@ def test_a_skipped_pair_counts_nowhere():
         judged({"one": ["x", "y"], "two": ["u", "v", "w"]}, ["a", "b", "c"], shy)
 
 
-def test_length_alone_is_seen_to_win():
-    longer = LengthOnly(4.0, 3.0)
-    prompts = ["?"] * 30
-    answers = {"base": ["a" * (1 + i % 3) for i in range(30)], "Leader": ["b" * (4 + i % 3) for i in range(30)]}
-    found = llm.Evaluated(judged(answers, prompts, longer), None, None, {}, ())
-    assert "length alone explains" in found.warnings[0]
-    quality = judged({"base": answers["Leader"], "Leader": answers["base"]}, prompts, lambda x, a, b: [0.9] * len(a))
-    shorter = llm.Evaluated(quality, None, None, {}, ())
-    assert shorter.tournament.row("Leader", "base")[0] == pytest.approx(0.9)
+def lengthier(base, leader, count=200):
+    """Answers of which the Leader's are longer on the whole; lengths are drawn from two spans."""
+    rng = np.random.default_rng(0)
+    drawn = {"base": rng.integers(*base, count), "Leader": rng.integers(*leader, count)}
+    return {name: ["x" * length for length in lengths] for name, lengths in drawn.items()}
+
+
+def warned(said, judge):
+    found = judged(said, ["?"] * len(said["base"]), judge)
+    return found, llm.Evaluated(found, None, None, {}, ()).warnings
+
+
+def any_longer(prompts, first, second):
+    return [0.5 + 0.4 * np.sign(len(a) - len(b)) for a, b in zip(first, second, strict=True)]
+
+
+def always(prompts, first, second):
+    """Prefers the Leader's, who comes first in every pair."""
+    return [0.9] * len(first)
+
+
+@pytest.mark.parametrize("by_length", [LengthOnly(4.0, 3.0), any_longer], ids=["the longer", "any longer"])
+@pytest.mark.parametrize("spans", [((1, 7), (3, 9)), ((1, 5), (5, 14))], ids=["overlap", "apart"])
+def test_length_alone_is_seen_to_win(by_length, spans):
+    found, (words,) = warned(lengthier(*spans), by_length)
+    assert found.row("Leader", "base")[1] > 0.5
+    assert f"Leader is preferred to the base in {found.wins[1, 0]:.0%}, and length alone explains" in words
+
+
+def test_quality_is_not_taken_for_length_where_the_two_can_be_told_apart():
+    found, words = warned(lengthier((1, 7), (3, 9)), always)
+    assert found.wins[1, 0] == pytest.approx(0.9)
+    assert 0.5 < found.length_only[1, 0] < 0.8  # the Leader is longer, and that is worth something
+    assert words == ()
+    assert len(warned(lengthier((1, 5), (5, 14)), always)[1]) == 1  # always longer: nobody can tell
+
+
+def test_a_loss_or_chance_is_no_gain_to_be_explained():
+    said = lengthier((1, 7), (3, 9))
+    found, words = warned(said, LengthOnly(-4.0, 3.0))
+    assert found.wins[1, 0] < 0.4
+    assert words == ()
+    few = {name: texts[:4] for name, texts in lengthier((1, 7), (1, 7)).items()}
+    assert warned(few, LengthOnly(4.0, 3.0))[1] == ()
+
+
+def test_the_bases_answers_are_drawn_once_while_the_reference_stays(monkeypatch):
+    import llm.evaluation as module
+
+    calls = []
+    monkeypatch.setattr(module, "base_turns", lambda *a, **k: calls.append(1) or base_turns(*a, **k))
+    evaluation, policy = llm.Evaluation(["a", "b"], replies=1), moved()
+    first = evaluation.run(policy, game_of(), SHORT)
+    again = evaluation.run(nudge(policy, seed=8), game_of(), SHORT)
+    assert (len(calls), first.tournament.answers[0]) == (1, again.tournament.answers[0])
+    assert first.tournament.answers[1] != again.tournament.answers[1]
+    assert evaluation == llm.Evaluation(["a", "b"], replies=1)
+    evaluation.run(policy, game_of(), replace(SHORT, max_new_tokens=2))
+    with torch.no_grad():
+        for weight in policy.reference(0).network.parameters():
+            weight += 1.0
+    moved_on = evaluation.run(policy, game_of(), replace(SHORT, max_new_tokens=2))
+    fresh = llm.Evaluation(["a", "b"], replies=1).run(policy, game_of(), replace(SHORT, max_new_tokens=2))
+    assert len(calls) == 4
+    assert moved_on.tournament.answers == fresh.tournament.answers
+
+
+def test_lengths_and_endings_are_of_the_tokens_that_were_drawn():
+    policy = moved()
+    found = llm.Evaluation(["a", "b", "ab"], replies=2).run(policy, game_of(), SHORT).metrics
+    episodes = answered(policy, ["a", "b", "ab"], SHORT, seed=0, followers=2)
+    first = [each.follower for each in episodes][::2]
+    assert found["eval/follower_length"] == np.mean([len(each.content) for each in first])
+    assert found["eval/follower_finished"] == np.mean([each.completion.finished for each in first])
+    assert found["eval/leader_length"] == np.mean([len(each.leader.content) for each in episodes])
+    assert {"eval/base_length", "eval/base_finished", "eval/leader_finished"} <= found.keys()
+
+
+def test_samples_are_read_as_they_were_said(tmp_path):
+    prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    said = {"base": ["# no heading\n**x**: 0.5"], "Leader": ["```"]}
+    found = judged(said, [prompt], lambda x, a, b: [0.75])
+    llm.Evaluated(found, None, None, {}, rows_of(found, [prompt], 5)).write(tmp_path, 7)
+    text = (tmp_path / "step-000007.md").read_text()
+    assert "\n    # no heading\n    **x**: 0.5\n" in text
+    assert "\n    ```\n" in text
+    assert "    system: Be brief.\n    user: Why?\n" in text
+    assert [line for line in text.splitlines() if line.startswith("#")] == ["# After 7 steps", "## 1"]
+    (row,) = map(json.loads, (tmp_path / "step-000007.jsonl").read_text().splitlines())
+    assert row == {"prompt": prompt, "base": said["base"][0], "Leader": "```", "p(Leader > base)": 0.75}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000007.jsonl", "step-000007.md"]
 
 
 def test_a_run_keeps_its_evaluations_samples_and_lines(tmp_path):
