@@ -195,7 +195,8 @@ class Shards(Processes):
 def copied(policy: TransformerPolicy) -> TransformerPolicy:
     """The same policy with networks of its own."""
     players = copy.deepcopy(policy.players)
-    again = any(getattr(each.core, "is_gradient_checkpointing", False) for each in policy.players.policies)
+    layers = [layer for each in players.policies for layer in each.network.modules()]
+    again = any(getattr(layer, "gradient_checkpointing", False) for layer in layers)
     return type(policy)(
         players,
         policy.tokenizer,
