@@ -94,7 +94,12 @@ CASES = {
         sb.ExtraGradient(learning_rate=1e-3, kappa=2, geometry=sb.Softmax()),
         FIVE,
     ),
-    "nash-md-pg": (lambda: policy(None, SMALL, PLAIN), sb.NashGame(early, contexts=PROMPTS, tau=0.05), sb.NashMDPG(learning_rate=1e-1), FIVE),
+    "nash-md-pg": (
+        lambda: policy(None, SMALL, PLAIN),
+        sb.NashGame(early, contexts=PROMPTS, tau=0.05),
+        sb.NashMDPG(learning_rate=1e-1),
+        FIVE,
+    ),
     "one prompt": (
         lambda: policy(training=PLAIN),
         stackelberg(),
@@ -172,6 +177,12 @@ def both():
     os.environ["FSDP_RESHARD_AFTER_FORWARD"] = "false"
     torch.manual_seed(0)
     torch.save((learnt(solved("two adapters")[0])), out / f"kept.{rank}.pt")
+    os.environ["FSDP_TRANSFORMER_CLS_TO_WRAP"] = "Nonesuch"
+    try:
+        solved("full")
+    except ValueError as error:
+        (out / f"refused.{rank}").write_text(str(error))
+    del os.environ["FSDP_TRANSFORMER_CLS_TO_WRAP"]
     evaluated = llm.Evaluation(["When?", "Whose?", "Whom?"], every=1)
     found = long_run(None, 2, evaluation=evaluated)[1]
     torch.save(found, out / f"evaluated.{rank}.pt")

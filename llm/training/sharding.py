@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
+from llm.generators.server import Server
 from llm.objective import Part
 from llm.policy import TransformerPolicy
+from llm.training.learner import Learner
 from llm.training.networks import Networks
 from llm.training.processes import Processes
 
@@ -112,7 +113,7 @@ class Shards(Processes):
         policy = MixedPrecisionPolicy(
             param_dtype=self.precision, reduce_dtype=torch.float32 if self.precision else None
         )
-        mesh = torch.distributed.init_device_mesh(self.device.type, (self.count,))
+        mesh = init_device_mesh(self.device.type, (self.count,))
         for layer in layers:
             fully_shard(layer, mesh=mesh, mp_policy=policy, reshard_after_forward=self.cut.reshard)
         fully_shard(self.networks, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
@@ -134,7 +135,7 @@ class Shards(Processes):
         if self.networks.whole:
             yield
             return
-        units = self.units
+        units, root = self.units, id(self.networks)
         for unit in units:
             unit.set_reshard_after_forward(False, recurse=False)
             unit.unshard()
@@ -145,7 +146,7 @@ class Shards(Processes):
             self.networks.whole = False
             for unit in units:
                 unit.reshard()
-                unit.set_reshard_after_forward(self.cut.reshard and unit is not self.networks, recurse=False)
+                unit.set_reshard_after_forward(self.cut.reshard and id(unit) != root, recurse=False)
 
     def pull(self, parts: Iterator[Part], count: int, nothing: Callable[[], Part]) -> Iterator[Part]:
         """As many forward and backward passes on every process, those that are left over with nothing in them."""
@@ -207,37 +208,24 @@ def copied(policy: TransformerPolicy) -> TransformerPolicy:
     )
 
 
-def gathered(value: torch.Tensor) -> torch.Tensor:
-    """A tensor of which this process has a part, or all: whole. All processes ask together."""
-    return value.full_tensor() if isinstance(value, DTensor) else value
-
-
-def like(value: Any, weight: torch.Tensor) -> Any:
-    """A whole tensor cut as a weight of its shape is; anything else as it is."""
-    if isinstance(weight, DTensor) and isinstance(value, torch.Tensor) and value.shape == weight.shape:
-        if not isinstance(value, DTensor):
-            return distribute_tensor(value.to(weight.device), weight.device_mesh, weight.placements)
-    return value
-
-
-def optimizer_of_parts(optimizer: torch.optim.Optimizer) -> None:
-    """Let an optimizer's state be saved whole and loaded into parts, whatever the number of processes."""
-    optimizer.register_state_dict_post_hook(_saved)
-    optimizer.register_load_state_dict_pre_hook(_loaded)
-
-
-def _saved(optimizer: torch.optim.Optimizer, found: dict[str, Any]) -> dict[str, Any]:
-    state = {
-        index: {name: gathered(value) if isinstance(value, torch.Tensor) else value for name, value in own.items()}
-        for index, own in found["state"].items()
-    }
-    return {**found, "state": state}
-
-
-def _loaded(optimizer: torch.optim.Optimizer, found: dict[str, Any]) -> dict[str, Any]:
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    state = {
-        index: {name: like(value, weights[index]) for name, value in own.items()}
-        for index, own in found["state"].items()
-    }
-    return {**found, "state": state}
+def cut_up(learner: Learner, cut: Cut, device: torch.device) -> Networks:
+    """Let a learner go on with a copy of its policy whose weights are cut among its processes."""
+    processes = learner.processes
+    if processes.count == 1:
+        raise ValueError("FSDP cuts weights among processes, and there is one. Pass --num_processes 2 or more.")
+    if isinstance(learner.sampling.generator, Server):
+        raise ValueError(
+            "A server is sent whole adapters, and FSDP cuts them. Launch plain processes: accelerate launch "
+            "--multi_gpu."
+        )
+    learner.policy = copied(learner.policy)
+    networks = Networks(learner.policy)
+    learner.processes = Shards(
+        processes.index,
+        processes.count,
+        networks=networks,
+        cut=cut,
+        device=device,
+        precision=learner.policy.computing.precision,
+    )
+    return networks

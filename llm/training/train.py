@@ -130,8 +130,8 @@ def _arguments(policy: TransformerPolicy, folder: Path, steps: int, seed: int) -
     wanted, launched = policy.training, os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if launched not in ("no", "bf16" if wanted.bf16 else "no"):
         raise ValueError(
-            f"This process was launched with mixed precision {launched}, and the policy has Training(bf16={wanted.bf16})."
-            " Launch with --mixed_precision no: the policy's own is what counts."
+            f"Launched with mixed precision {launched}, and the policy has Training(bf16={wanted.bf16}). "
+            "Launch with --mixed_precision no: the policy's own is what counts."
         )
     return TrainingArguments(
         output_dir=str(folder),

@@ -16,8 +16,9 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from llm.training.draws import Draws
 from llm.training.learner import Learner
 from llm.training.networks import Networks
+from llm.training.parts import gathered, like, optimizer_of_parts
 from llm.training.processes import Processes
-from llm.training.sharding import Cut, Shards, copied, gathered, like, optimizer_of_parts, unseen
+from llm.training.sharding import Cut, cut_up, unseen
 
 WEIGHTS = "learned.safetensors"
 
@@ -33,14 +34,12 @@ class GameTrainer(Trainer):
         one_device(arguments)
         steps = torch.utils.data.TensorDataset(torch.arange(arguments.max_steps))
         self.original, self.cut = learner.policy, Cut.asked()
-        if self.cut is not None:
-            cut_up(learner, self.cut, arguments.device)
-        self.networks = learner.processes.networks if isinstance(learner.processes, Shards) else Networks(learner.policy)
+        self.networks = Networks(learner.policy) if self.cut is None else cut_up(learner, self.cut, arguments.device)
         with unseen():
             super().__init__(self.networks, arguments, train_dataset=steps, callbacks=callbacks)
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise ValueError(
-                "An accelerate.Accelerator of this process cuts weights already. Leave it out: this loop cuts them itself."
+                "An Accelerator of this process cuts weights already. Leave it out: this loop cuts them itself."
             )
         self.learner = learner
         self.owners: list[int] = []  # whose each group of weights is
@@ -110,7 +109,8 @@ class GameTrainer(Trainer):
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if self.cut is not None and not self.args.should_save:
-            self.optimizer.state_dict()  # its parts are for whoever writes
+            optimizer: Any = self.optimizer
+            optimizer.state_dict()  # its parts are for whoever writes
         super()._save_optimizer_and_scheduler(output_dir)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -144,22 +144,6 @@ class Prepared(nn.Module):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
-
-
-def cut_up(learner: Learner, cut: Cut, device: torch.device) -> None:
-    """Let a learner go on with a copy of its policy whose weights are cut among its processes."""
-    processes = learner.processes
-    if processes.count == 1:
-        raise ValueError("FSDP cuts weights among processes, and there is one. Pass --num_processes 2 or more.")
-    learner.policy = copied(learner.policy)
-    learner.processes = Shards(
-        processes.index,
-        processes.count,
-        networks=Networks(learner.policy),
-        cut=cut,
-        device=device,
-        precision=learner.policy.computing.precision,
-    )
 
 
 def one_device(arguments: TrainingArguments) -> None:

@@ -44,6 +44,13 @@ def test_drawing_and_scoring_share_a_precision():
     assert gap(halves, whole) > 2 * gap(halves, halves)
 
 
+def test_continuous_batching_does_not_draw_in_another_precision():
+    sampling = llm.Rollouts(max_new_tokens=3, generator=llm.ContinuousBatching())
+    with pytest.raises(ValueError, match="on a base in bfloat16"):
+        made(HALVES).generate(PROMPTS[:1], sampling)
+    assert made(HALVES, dtype=torch.bfloat16, lora=SMALL).generate(PROMPTS[:1], sampling)
+
+
 @pytest.mark.parametrize("lora", [None, SMALL], ids=["full", "lora"])
 def test_networks_compute_in_bfloat16_and_the_judge_as_it_likes(lora):
     seen, asked = set(), []

@@ -14,7 +14,9 @@ from llm_sharded import CASES, FIVE, GDA, half, learnt, long_run, policy, solved
 
 import llm
 import stackelberg as sb
-from llm.training.sharding import Cut
+from llm.training.learner import Learner
+from llm.training.processes import Processes
+from llm.training.sharding import Cut, cut_up
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,6 +116,17 @@ def test_what_cannot_be_done_is_refused_at_the_start(monkeypatch, environment, w
     with pytest.raises(ValueError, match=words):
         sb.solve(stackelberg(), GDA, trained, steps=1, sampling=FIVE)
     same(learnt(trained), before, atol=0)
+
+
+def test_a_layer_that_is_not_there_is_refused(launched):
+    assert "names Nonesuch" in (launched / "refused.0").read_text()
+
+
+def test_a_server_is_not_sent_parts_of_adapters():
+    sampling = llm.Rollouts(generator=llm.Server("http://127.0.0.1:1", model="base", adapter_folder="adapters"))
+    learner = Learner(policy(None, llm.LoRA(rank=2)), stackelberg(), GDA, sampling, processes=Processes(0, 2))
+    with pytest.raises(ValueError, match="whole adapters"):
+        cut_up(learner, Cut(), torch.device("cpu"))
 
 
 def test_the_words_of_accelerate_are_read(monkeypatch):
