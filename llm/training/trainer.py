@@ -52,6 +52,9 @@ class GameTrainer(Trainer):
                     "(accelerate launch --multi_gpu), each with the whole model; lora= and gradient_checkpointing= "
                     "make it fit."
                 )
+        # no wrapping: processes add their gradients up themselves, and a wrapper would keep a second copy of them
+        self.accelerator.prepare_model = partial(self.accelerator.prepare_model, evaluation_mode=True)
+        learner.processes.agree([weight for own in learner.learners for weight in own])
         self.learner = learner
         self.owners: list[int] = []  # whose each group of weights is
         self.drawn: list[Draws] = []
