@@ -6,7 +6,7 @@
         part.loss.backward()
     answers = policy.refine(prompts, rounds=3)
 
-Judges, that stand where a preference matrix stood, are in :mod:`llm.judges`. Training through ``solve`` comes next.
+Judges, that stand where a preference matrix stood, are in :mod:`llm.judges`; training is ``stackelberg.solve``.
 
 Its dependencies are the extra ``llm`` (torch, transformers, peft, accelerate, safetensors), imported when a name that
 needs them is first used. It imports :mod:`stackelberg` and never :mod:`analysis`; ``stackelberg`` imports neither.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from llm.roles import Shared, TwoAdapters, TwoModels
     from llm.rollouts import Episode, Rollouts, generate
     from llm.sampling import Sampling
-    from llm.tournament import Tournament, tournament
+    from llm.tournaments import Tournament, tournament
     from llm.training.options import Training
     from llm.training.solution import TrainedSolution
 
@@ -51,7 +51,7 @@ _MODULES = {
     "llm.roles": ("Shared", "TwoAdapters", "TwoModels"),
     "llm.rollouts": ("Episode", "Rollouts", "generate"),
     "llm.sampling": ("Sampling",),
-    "llm.tournament": ("Tournament", "tournament"),
+    "llm.tournaments": ("Tournament", "tournament"),
     "llm.training.options": ("Training",),
     "llm.training.solution": ("TrainedSolution",),
 }

@@ -16,7 +16,7 @@ from llm.optimism import check_bounded, follower_gap
 from llm.players import BASE, FOLLOWER, LEADER, POLICY, answered, base_turns, players_of
 from llm.rollouts import Rollouts, Turn
 from llm.samples import Row, rows_of, write
-from llm.tournament import Tournament, judged
+from llm.tournaments import Tournament, judged
 from stackelberg.estimate import Estimate, Kind
 from stackelberg.game import Game, RewardGame, StackelbergGame
 from stackelberg.validation import shown

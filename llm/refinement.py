@@ -9,6 +9,7 @@ from llm.dialogue import Prompt, conversation
 from llm.generation import Tokens, TransformersGenerator
 from llm.rollouts import FOLLOWER, LEADER
 from llm.sampling import Sampling, seeds_for
+from stackelberg.validation import shown
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -48,6 +49,9 @@ def refine(
     """
     if rounds < 0:
         raise ValueError(f"rounds must be 0 or more; it is {rounds}.")
+    for name, given in {"prompts": prompts, "start": start}.items():
+        if isinstance(given, str):
+            raise ValueError(f"{name} is the one text {shown(given)}. Pass a list of them.")
     if start is not None and len(start) != len(prompts):
         raise ValueError(f"start has {len(start)} answers for {len(prompts)} prompts. Pass one a prompt.")
     sampling = Sampling() if sampling is None else sampling

@@ -42,10 +42,24 @@ def claim(out: Path, run: dict[str, Any], *, resume: bool) -> None:
     written.replace(mark)
 
 
-def last_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint: Trainer writes ``trainer_state.json`` last, so one without it was cut short."""
-    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json") if _is_json(state)]
-    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
+def last_checkpoint(folder: Path, *needed: str) -> str | None:
+    """The newest whole checkpoint: Trainer writes ``trainer_state.json`` last, so one without it was cut short.
+
+    Args:
+        folder: that holds ``checkpoint-N``.
+        needed: files that a whole one has besides.
+
+    Raises:
+        ValueError: if the newest one that was written to its end has lost one of them since.
+    """
+    ended = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json") if _is_json(state)]
+    if not ended:
+        return None
+    newest = max(ended, key=lambda path: int(path.name.rpartition("-")[2]))
+    for name in needed:
+        if not (newest / name).is_file() or not (newest / name).stat().st_size:
+            raise ValueError(f"{newest} has lost {name}. Delete {newest} to go on from the checkpoint before it.")
+    return str(newest)
 
 
 def _is_json(path: Path) -> bool:

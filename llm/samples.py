@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llm.tournament import Tournament
+from llm.tournaments import Tournament
 
 Row = Mapping[str, Any]
 

@@ -72,6 +72,8 @@ def are_prompts(contexts: Any) -> bool:
     """Whether contexts are prompts, by the first of them; one text alone is taken for a mistake."""
     if isinstance(contexts, str):
         raise ValueError(f"contexts is the one text {shown(contexts)}. Pass a list of prompts.")
+    if isinstance(contexts, (list, tuple)) and not contexts:
+        raise ValueError("contexts is empty. Pass one prompt, or one row of features, or more.")
     try:
         return contexts is not None and len(contexts) > 0 and is_prompt(contexts[0])
     except (TypeError, KeyError, IndexError):

@@ -12,6 +12,7 @@ from stackelberg.game import Answer, Game
 from stackelberg.learn import learn
 from stackelberg.record import Record
 from stackelberg.solvers.base import Solver
+from stackelberg.validation import shown
 
 STEPS = 1000
 EVERY_TENTH = Record()
@@ -105,6 +106,11 @@ def solve(
         }
         if isinstance(policy, TrainsItself):
             return cast(Answer, policy.train_on(game, solver, **options))
+        if getattr(game, "judged", False):
+            raise TypeError(
+                f"A game of texts needs a policy that speaks, and policy is {shown(policy)}. "
+                "Pass llm.TransformerPolicy.from_pretrained(...), with sampling=llm.Rollouts()."
+            )
         return cast(Answer, learn(game, solver, policy=policy, **options))
     unread = any(each is not None for each in (policy, steps, tolerance, start, checkpoint))
     if unread or progress or record is not EVERY_TENTH or sampling is not EVERYTHING or seed != 0:

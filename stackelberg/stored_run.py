@@ -28,6 +28,11 @@ def stored_run(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
             f"{place} holds no run: there is no run.json. "
             f"Start one with sb.solve(..., checkpoint={str(place)!r}), or stackelberg learn FILE --out {place}"
         )
+    if (place / "metrics.jsonl").exists():
+        raise ValueError(
+            f"{place} holds the run of a language model. Go on with the call that began it, sb.solve(..., "
+            f"checkpoint={str(place)!r}), or stackelberg train --resume {place}"
+        )
     document, identity = described(place)
     own = next(own_classes(document), None)
     if own is not None:

@@ -123,7 +123,6 @@ class Parts(TrainerCallback):
         self.cut, self.held, self.all, self.state = True, 0, 0, 0
 
     def on_step_end(self, args, state, control, model=None, optimizer=None, **_):
-        model = model.module if hasattr(model, "module") else model
         weights = list(model.parameters())
         self.cut = self.cut and all(isinstance(weight, DTensor) for weight in weights)
         self.held = sum(weight.to_local().numel() for weight in weights if isinstance(weight, DTensor))

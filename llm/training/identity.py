@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
+import types
 from typing import Any
 
 import torch
@@ -56,5 +58,21 @@ def _judge(judge: Any) -> str:
 
 
 def _named(value: Any) -> str:
-    """Its ``repr`` without addresses in memory, which no two processes share."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    """Its fields and, of functions, their code and what they close over; addresses in memory are left out."""
+    match value:
+        case types.FunctionType():
+            cells = [cell.cell_contents for cell in value.__closure__ or ()]
+            parts = [value.__code__.co_code, *value.__code__.co_names, *value.__code__.co_consts, value.__defaults__]
+            text = repr([_named(each) for each in (*parts, *cells)])
+            return f"{value.__qualname__} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        case types.CodeType():
+            return _named([value.co_code, *value.co_names, *value.co_consts])
+        case tuple() | list():
+            return f"[{', '.join(map(_named, value))}]"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        told = [(each.name, getattr(value, each.name)) for each in dataclasses.fields(value) if each.repr]
+    elif type(value).__dict__.get("__repr__") is None and repr(value).startswith("<"):
+        told = sorted(vars(value).items()) if hasattr(value, "__dict__") else []
+    else:
+        return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return f"{type(value).__name__}({', '.join(f'{name}={_named(each)}' for name, each in told)})"

@@ -72,7 +72,13 @@ class Logbook:
     def __init__(self, folder: Path | None, step: int | None = None) -> None:
         self.path = None if folder is None else folder / "metrics.jsonl"
         self.rows: list[Row] = []
-        if self.path is None or not self.path.exists():
+        if self.path is None:
+            return
+        if step and not self.path.exists():
+            raise ValueError(
+                f"{self.path} is gone, with the numbers of {step} steps. Put it back, or leave the folder."
+            )
+        if not self.path.exists():
             return
         self.rows = [] if step is None else [row for row in _lines(self.path) if row["step"] <= step]
         text = "".join(map(_line, self.rows))

@@ -76,6 +76,24 @@ class Processes:
                 weight.grad = torch.zeros_like(weight)
             torch.distributed.all_reduce(weight.grad)
 
+    def agree(self, weights: Sequence[nn.Parameter]) -> None:
+        """Begin where the first process begins: adapters are drawn anew in each."""
+        if self.count > 1:
+            for weight in weights:
+                torch.distributed.broadcast(weight.data, 0)
+
+    def same(self, value: Any) -> Any:
+        """What the first process has, on all."""
+        return self.each(value)[0]
+
+    def each(self, value: Any) -> list[Any]:
+        """What every process has, on all."""
+        if self.count == 1:
+            return [value]
+        found: list[Any] = [None] * self.count
+        torch.distributed.all_gather_object(found, value)
+        return found
+
     def part(self) -> None:
         """Wait for the others, and see to it that the program's end takes leave of them: an abrupt one aborts."""
         if self.count > 1:

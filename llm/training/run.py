@@ -154,25 +154,30 @@ class Run(TrainerCallback):
 
     def solution(self) -> TrainedSolution:
         """Where the run ended."""
-        log = self.book.log()
         if self.evaluation is not None and not self.asked:  # a run that was over already: every process sees that
             self._evaluate(self.step)
+        processes = self.learner.processes
+        log, evaluated, warnings = processes.same((self.book.log(), self.evaluated, tuple(self.warnings)))
         status, report = Status.RAN, f"ran all {self.steps} steps"
         if self.diverged:
             status = Status.DIVERGED
             report = (
                 f"diverged at step {self.step}: its gradient is not finite, and was not followed. "
-                "Lower the learning rate, or clip: Training(max_grad_norm=1)."
+                "Lower the learning rate or tau, or look at the judge's numbers."
             )
-        earned = [each for draws in self.trainer.drawn for each in draws.earned]
-        value = Estimate.mean(earned) if len(earned) > 1 else Estimate(earned[0], Kind.SAMPLED) if earned else None
+        earned = [each for part in processes.each([each for draws in self.trainer.drawn[:1] for each in draws.earned])
+                  for each in part]  # fmt: skip
+        if not earned and "earned" in log.names:  # taken in an earlier call
+            value: Estimate | None = Estimate(float(log["earned"][-1]), Kind.SAMPLED)
+        else:
+            value = Estimate.mean(earned) if len(earned) > 1 else None
         return TrainedSolution(
             game=self.learner.game,
             model=self.learner.policy,
             value=value,
-            gap=None if self.evaluated is None else self.evaluated.gap,
-            evaluation=self.evaluated,
-            warnings=tuple(self.warnings),
+            gap=None if evaluated is None else evaluated.gap,
+            evaluation=evaluated,
+            warnings=warnings,
             status=status,
             report=report,
             trajectory=log,

@@ -166,6 +166,9 @@ class Shards(Processes):
     def add_up(self, weights: Any) -> None:
         """Nothing: the backward pass has added up the parts."""
 
+    def agree(self, weights: Any) -> None:
+        """Nothing: parts were made of the first process's weights."""
+
     def _everywhere(self, number: float) -> list[float]:
         row = torch.zeros(self.count, dtype=torch.float64)
         row[self.index] = number

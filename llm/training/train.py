@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,18 @@ from llm.training.identity import identity
 from llm.training.learner import Learner, check_rules
 from llm.training.logbook import Logbook
 from llm.training.processes import Processes
-from llm.training.run import Run
+from llm.training.run import Run, logger
 from llm.training.sharding import Cut
 from llm.training.solution import TrainedSolution
-from llm.training.trainer import GameTrainer
+from llm.training.trainer import WEIGHTS, GameTrainer
 from stackelberg.checkpoint import Checkpoint
 from stackelberg.geometry import Softmax
 from stackelberg.interrupts import Interrupts
 from stackelberg.pairing import check_pairing
 from stackelberg.progress import showing
 from stackelberg.record import Record
+from stackelberg.solvers.base import Solver
+from stackelberg.stored_run import alone
 from stackelberg.validation import shown
 
 
@@ -67,11 +70,12 @@ def train(
     Raises:
         ValueError: if game, solver, rollouts and policy do not fit, or the folder holds another run.
     """
-    _check(game, solver, steps, sampling, tolerance, start)
+    _check(game, solver, steps, sampling, seed, tolerance, start)
     Cut.asked()  # or refused, before anything is begun
-    evaluation = _evaluation(record)
+    evaluation = _evaluation(record, game)
     given = Checkpoint(checkpoint) if checkpoint is not None and not isinstance(checkpoint, Checkpoint) else checkpoint
-    with _folder(given) as (folder, kept), Interrupts() as interrupts:
+    with _folder(given) as (folder, kept), Interrupts() as interrupts, ExitStack() as stack:
+        stack.enter_context(_alone(kept, int(os.environ.get("RANK", "0"))))
         arguments = _arguments(policy, folder, steps, seed)
         learner = Learner(policy, game, solver, sampling, int(seed), Processes(*_place(arguments)))
         check_rules(game, solver, learner.baseline, sampling)
@@ -96,8 +100,13 @@ def train(
         return solution
 
 
-def _evaluation(record: Any) -> Evaluation | None:
-    if record is None or isinstance(record, Evaluation):
+def _evaluation(record: Any, game: Any) -> Evaluation | None:
+    if record is None:
+        return None
+    if isinstance(record, Evaluation):
+        trained_on = sum(prompt in game.contexts for prompt in record.prompts)
+        if trained_on:
+            logger.warning(f"{trained_on} of {len(record.prompts)} prompts of the evaluation are trained on as well.")
         return record
     if record == Record():  # what solve has where nothing was asked for
         return None
@@ -106,7 +115,7 @@ def _evaluation(record: Any) -> Evaluation | None:
     )
 
 
-def _check(game: Any, solver: Any, steps: Any, sampling: Any, tolerance: Any, start: Any) -> None:
+def _check(game: Any, solver: Any, steps: Any, sampling: Any, seed: Any, tolerance: Any, start: Any) -> None:
     check_pairing(game, solver)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
         raise ValueError(f"steps must be a whole number, zero or more, not {shown(steps)}. Pass for example 1000.")
@@ -114,11 +123,12 @@ def _check(game: Any, solver: Any, steps: Any, sampling: Any, tolerance: Any, st
         raise TypeError(
             f"A language model's answers are drawn, and sampling is {shown(sampling)}. Pass sampling=llm.Rollouts()."
         )
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number, zero or more, not {shown(seed)}. Pass for example 0.")
     sampling.check_trainable()
     if not isinstance(solver.moves_networks_in, Softmax):
         raise ValueError(
-            f"{type(solver).__name__} moves in policies, and a language model in its parameters. "
-            f"Pass {type(solver).__name__}(geometry=sb.Softmax()) where it takes one, or StackelbergGDA, GDA or RLOO."
+            f"{type(solver).__name__} moves in policies, a language model in its parameters. Pass {_fitting(solver)}."
         )
     if tolerance is not None or start is not None:
         raise ValueError("tolerance and start are for tables: of texts no gap is known, and a policy starts as it is.")
@@ -154,6 +164,21 @@ def _arguments(policy: TransformerPolicy, folder: Path, steps: int, seed: int) -
     )
 
 
+def _fitting(solver: Solver) -> str:
+    """The same rule in parameters where it has one, else those that have."""
+    if any(each.name == "geometry" for each in fields(solver)):
+        return f"sb.{type(solver).__name__}(geometry=sb.Softmax())"
+    return "sb.StackelbergGDA(), sb.GDA(), sb.NashMDPG() or sb.RLOO()"
+
+
+def _alone(folder: Path | None, process: int) -> AbstractContextManager[None]:
+    """Refuse a folder in which another run is under way; the first process of this one speaks for all."""
+    if folder is None or process:
+        return nullcontext()
+    folder.mkdir(parents=True, exist_ok=True)
+    return alone(folder)
+
+
 def _place(arguments: TrainingArguments) -> tuple[int, int]:
     """Which process this is, of how many."""
     return arguments.process_index, arguments.world_size
@@ -176,4 +201,4 @@ def _claimed(folder: Path | None, learner: Learner) -> str | None:
     if learner.processes.index == 0:
         claim(folder, identity(learner), resume=(folder / "run.json").exists())
     learner.processes.total(0.0)  # the others wait until it is claimed
-    return last_checkpoint(folder)
+    return last_checkpoint(folder, WEIGHTS, "optimizer.pt", "scheduler.pt")

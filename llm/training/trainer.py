@@ -41,6 +41,9 @@ class GameTrainer(Trainer):
             raise ValueError(
                 "An Accelerator of this process cuts weights already. Leave it out: this loop cuts them itself."
             )
+        # no wrapping: processes add their gradients up themselves, and a wrapper would keep a second copy of them
+        self.accelerator.prepare_model = partial(self.accelerator.prepare_model, evaluation_mode=True)
+        learner.processes.agree([weight for own in learner.learners for weight in own])
         self.learner = learner
         self.owners: list[int] = []  # whose each group of weights is
         self.drawn: list[Draws] = []
@@ -95,10 +98,6 @@ class GameTrainer(Trainer):
             self.control.should_training_stop = True
         return torch.zeros((), device=self.args.device)
 
-    def _wrap_model(self, model: Any, *_: Any, **__: Any) -> Any:
-        """Parts of weights are nothing for accelerate to prepare; whole ones it may."""
-        return model if self.cut is None else Prepared(model)
-
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write what has been learnt; all processes ask, and the first one writes."""
         folder = Path(output_dir or self.args.output_dir or ".")
@@ -136,14 +135,6 @@ class GameTrainer(Trainer):
         """Every weight that learns, once, by name."""
         learns = {id(weight) for own in self.learner.learners for weight in own}
         return {name: weight for name, weight in self.networks.named_parameters() if id(weight) in learns}
-
-
-class Prepared(nn.Module):
-    """A module round another, by which transformers' trainer sees that accelerate has nothing to prepare in it."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
 
 
 def one_device(arguments: TrainingArguments) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from llm.judges import LengthOnly
 from llm.players import base_turns
 from llm.samples import rows_of
 from llm.testing import tiny_policy
-from llm.tournament import answered, judged, tournament
+from llm.tournaments import answered, judged, tournament
 from llm.training.logbook import Logbook
 from llm.training.monitors import Drift, Tally, names_of, observe
 from llm.training.processes import Processes
@@ -154,9 +155,10 @@ def test_agreement_is_the_share_of_pairs_on_one_side():
 
 def test_a_skipped_pair_counts_nowhere():
     def shy(prompts, first, second):
-        return [np.nan if prompt == "b" else 0.75 for prompt in prompts]
+        return [np.nan if prompt == "b" else 0.5 + 0.25 * (a > b) - 0.25 * (a < b)
+                for prompt, a, b in zip(prompts, first, second, strict=True)]  # fmt: skip
 
-    found = judged({"one": ["x", "y", "z"], "two": ["u", "v", "w"]}, ["a", "b", "c"], shy)
+    found = judged({"one": ["u", "v", "w"], "two": ["x", "y", "z"]}, ["a", "b", "c"], shy)
     assert found.skipped == 1
     assert found.row("two", "one") == (0.75, 0.75, 0.75)
     with pytest.raises(ValueError, match="2 answers for 3 prompts"):
@@ -167,7 +169,8 @@ def lengthier(base, leader, count=200):
     """Answers of which the Leader's are longer on the whole; lengths are drawn from two spans."""
     rng = np.random.default_rng(0)
     drawn = {"base": rng.integers(*base, count), "Leader": rng.integers(*leader, count)}
-    return {name: ["x" * length for length in lengths] for name, lengths in drawn.items()}
+    letter = {"base": "x", "Leader": "y"}
+    return {name: [letter[name] * length for length in lengths] for name, lengths in drawn.items()}
 
 
 def warned(said, judge):
@@ -180,8 +183,8 @@ def any_longer(prompts, first, second):
 
 
 def always(prompts, first, second):
-    """Prefers the Leader's, who comes first in every pair."""
-    return [0.9] * len(first)
+    """Prefers the Leader's, which it knows by their letter."""
+    return [0.5 + 0.4 * (a[:1] == "y") - 0.4 * (b[:1] == "y") for a, b in zip(first, second, strict=True)]
 
 
 @pytest.mark.parametrize("by_length", [LengthOnly(4.0, 3.0), any_longer], ids=["the longer", "any longer"])
@@ -348,3 +351,31 @@ def test_games_without_a_follower_are_evaluated_too(kind):
     assert found.evaluation.tournament.names == ("base", "policy")
     assert found.gap is None
     assert "kl" in found.trajectory.names
+
+
+def test_a_judge_that_likes_whatever_comes_first_favours_nobody():
+    found = tournament(tiny_policy("abc"), ["a"] * 50, lambda x, first, second: [0.7] * len(x), SHORT)
+    mean, low, high = found.row("Leader", "base")
+    assert mean == pytest.approx(0.5)
+    assert low < 0.5 < high
+
+
+def test_one_text_is_no_list_of_prompts():
+    with pytest.raises(ValueError, match="one text"):
+        tournament(tiny_policy("abc"), "abc", judge, SHORT)
+    with pytest.raises(ValueError, match="one text"):
+        tiny_policy("abc").refine("abc")
+    with pytest.raises(ValueError, match="one text"):
+        tiny_policy("abc").refine(["a"], start="b")
+
+
+def test_the_public_name_stays_a_function():
+    importlib.import_module("llm.tournaments")
+    assert callable(llm.tournament)
+
+
+def test_evaluation_prompts_that_are_trained_on_are_told(caplog):
+    with caplog.at_level("WARNING", logger="llm"):
+        sb.solve(game_of(), sb.StackelbergGDA(), tiny_policy("abc"), steps=0, sampling=SHORT,
+                 record=llm.Evaluation([PROMPT, "c"]))  # fmt: skip
+    assert "1 of 2 prompts" in caplog.text

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from llm_sharded import CASES, FIVE, GDA, half, learnt, long_run, policy, solved, stackelberg
 
 import llm
@@ -21,18 +22,28 @@ from llm.training.sharding import Cut, cut_up
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def launched(tmp_path_factory):
-    out = tmp_path_factory.mktemp("two")
+    """The folder that two launched processes wrote to, once for all of pytest's own."""
+    base = tmp_path_factory.getbasetemp()
+    out = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "sharded"
+    with FileLock(f"{out}.lock"):
+        if not out.exists():
+            out.mkdir()
+            (out / "said").write_text(launch(out))
+    return out
+
+
+def launch(out):
     script = out / "two.py"
     script.write_text("import sys\nsys.path.insert(0, sys.argv[2])\nimport llm_sharded\nllm_sharded.both()\n")
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--use_fsdp", "--fsdp_version", "2",
-              "--num_processes", "2", "--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no",
-              "--num_machines", "1", str(script), str(out), str(ROOT / "tests")]  # fmt: skip
-    done = subprocess.run(launch, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240,
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--use_fsdp", "--fsdp_version", "2",
+               "--num_processes", "2", "--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no",
+               "--num_machines", "1", str(script), str(out), str(ROOT / "tests")]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240,
                           env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)})  # fmt: skip
     assert done.returncode == 0, done.stderr[-6000:]
-    return out
+    return done.stderr
 
 
 def same(weights, others, atol=2e-6):

@@ -13,7 +13,7 @@ import llm
 import stackelberg as sb
 from llm.intervals import interval_of, mean_of, stderr_of
 from llm.testing import tiny_policy
-from llm.tournament import judged, tournament
+from llm.tournaments import judged, tournament
 
 SHORT = llm.Rollouts(max_new_tokens=4)
 

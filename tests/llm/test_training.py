@@ -259,6 +259,77 @@ def test_what_does_not_fit_is_refused_with_a_sentence(game, solver, sampling, wo
         sb.solve(game, solver, policy(), steps=1, sampling=sampling)
 
 
+def always(p):
+    return lambda prompts, first, second: [p] * len(prompts)
+
+
+class Stubborn:
+    def __init__(self, p):
+        self.p = p
+
+    def __call__(self, prompts, first, second):
+        return [self.p] * len(prompts)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [(always(0.9), always(0.1)), (Stubborn(0.9), Stubborn(0.1)),
+     (BradleyTerry(lambda x, y: np.array([len(each) for each in y])),
+      BradleyTerry(lambda x, y: np.array([-len(each) for each in y])))],
+    ids=["function", "object", "reward"],
+)  # fmt: skip
+def test_another_judge_is_another_run(tmp_path, before, now):
+    game = sb.StackelbergGame(before, contexts=PROMPTS)
+    options = {"steps": 1, "sampling": SHORT, "checkpoint": tmp_path}
+    sb.solve(game, sb.StackelbergGDA(), policy(), **options)
+    again = sb.solve(game, sb.StackelbergGDA(), policy(), **options)
+    assert again.value is not None
+    with pytest.raises(ValueError, match="judge"):
+        sb.solve(sb.StackelbergGame(now, contexts=PROMPTS), sb.StackelbergGDA(), policy(), **options)
+
+
+def test_another_schedule_is_another_run(tmp_path):
+    options = {"steps": 1, "sampling": SHORT, "checkpoint": tmp_path}
+    sb.solve(stackelberg(), sb.StackelbergGDA(lambda t: 1e-2), policy(), **options)
+    with pytest.raises(ValueError, match="solver"):
+        sb.solve(stackelberg(), sb.StackelbergGDA(lambda t: 1e-1), policy(), **options)
+
+
+@pytest.mark.parametrize("lost", ["optimizer.pt", "scheduler.pt", "learned.safetensors", "metrics.jsonl"])
+def test_a_run_that_lost_a_file_is_refused(tmp_path, lost):
+    options = {"sampling": SHORT, "checkpoint": tmp_path}
+    sb.solve(stackelberg(), sb.StackelbergGDA(), policy(), steps=2, **options)
+    (tmp_path / ("" if lost == "metrics.jsonl" else "checkpoint-2") / lost).unlink()
+    with pytest.raises(ValueError, match=lost):
+        sb.solve(stackelberg(), sb.StackelbergGDA(), policy(), steps=4, **options)
+
+
+def test_one_run_a_folder_at_a_time(tmp_path):
+    def nested(prompts, first, second):
+        with pytest.raises(ValueError, match="Another process"):
+            sb.solve(stackelberg(), sb.StackelbergGDA(), policy(), steps=1, sampling=SHORT, checkpoint=tmp_path)
+        return [0.5] * len(prompts)
+
+    game = sb.StackelbergGame(nested, contexts=PROMPTS)
+    assert sb.solve(game, sb.StackelbergGDA(), policy(), steps=1, sampling=SHORT, checkpoint=tmp_path).value is not None
+
+
+def test_what_reads_tables_says_what_reads_a_language_model(tmp_path):
+    done = sb.solve(stackelberg(), sb.StackelbergGDA(), policy(), steps=1, sampling=SHORT, checkpoint=tmp_path / "run")
+    with pytest.raises(ValueError, match="language model"):
+        sb.resume(tmp_path / "run")
+    done.save(tmp_path / "saved")
+    for folder in ("run", "saved"):
+        with pytest.raises(FileNotFoundError, match="from_pretrained"):
+            sb.load(tmp_path / folder)
+
+
+@pytest.mark.parametrize("seed", [-1, "a", None, 1.5])
+def test_seeds_are_whole_numbers(seed):
+    with pytest.raises(ValueError, match="seed must be"):
+        sb.solve(stackelberg(), sb.StackelbergGDA(), policy(), steps=1, sampling=SHORT, seed=seed)
+
+
 @pytest.mark.parametrize("name", ["fsdp", "deepspeed"])
 def test_weights_cut_among_processes_are_refused(monkeypatch, name):
     made = transformers.Trainer.create_accelerator_and_postprocess
@@ -273,9 +344,13 @@ def test_weights_cut_among_processes_are_refused(monkeypatch, name):
 
 
 def test_a_game_of_texts_needs_a_policy_that_speaks():
-    for ask in (lambda game: sb.solve(game), lambda game: sb.solve(game, sb.StackelbergGDA())):
-        with pytest.raises(ValueError, match="Pass a policy that speaks"):
-            ask(stackelberg())
+    with pytest.raises(ValueError, match="Pass a policy that speaks"):
+        sb.solve(stackelberg())
+    for given in (None, "Qwen"):
+        with pytest.raises(TypeError, match="needs a policy that speaks"):
+            sb.solve(stackelberg(), sb.StackelbergGDA(), given)
+    with pytest.raises(ValueError, match="empty"):
+        sb.StackelbergGame(early, contexts=[])
     with pytest.raises(ValueError, match="list of prompts"):
         sb.StackelbergGame(early, contexts="Why?")
     with pytest.raises(ValueError, match="Pass a judge"):

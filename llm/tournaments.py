@@ -16,6 +16,7 @@ from llm.judges.wrappers import LengthOnly
 from llm.players import answered, base_turns, players_of
 from llm.rollouts import Rollouts
 from stackelberg.preference import PreferenceMatrix
+from stackelberg.validation import shown as shown_as
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -183,7 +184,8 @@ def judged(
     Args:
         players: names and answers, one a prompt.
         prompts: each is one independent observation.
-        judge: asked once about every pair of answers.
+        judge: asked once about every pair of answers, in either order for every other prompt: a judge that likes
+            whatever comes first favours nobody.
         lengths: mean tokens of the players' answers, for the table.
 
     Raises:
@@ -193,7 +195,10 @@ def judged(
     names, k, n = tuple(players), len(players), len(prompts)
     pairs = list(itertools.combinations(range(k), 2))
     first, second = ([text for pair in pairs for text in players[names[pair[side]]]] for side in (1, 0))
-    p = ask(judge, list(prompts) * len(pairs), first, second)
+    turned = np.tile(np.arange(n) % 2 == 1, len(pairs))
+    shown = [(b, a) if swap else (a, b) for a, b, swap in zip(first, second, turned, strict=True)]
+    p = ask(judge, list(prompts) * len(pairs), [a for a, _ in shown], [b for _, b in shown])
+    p = np.where(turned, 1 - p, p)
     fitted = LengthOnly.fit(first, second, p)([], first, second) if kept(p).any() else np.full(len(p), np.nan)
     judgements, alone = np.full((k, k, n), np.nan), np.full((k, k), np.nan)
     for (j, i), seen, by_length in zip(pairs, p.reshape(-1, n), fitted.reshape(-1, n), strict=True):
@@ -204,6 +209,8 @@ def judged(
 
 
 def _check(prompts: Sequence[Prompt], players: Mapping[str, Sequence[str]]) -> None:
+    if isinstance(prompts, str):
+        raise ValueError(f"prompts is the one text {shown_as(prompts)}. Pass a list of them.")
     if not len(prompts):
         raise ValueError("There are no prompts to answer. Pass one or more.")
     for name, texts in players.items():
