@@ -22,6 +22,7 @@ GDA = sb.StackelbergGDA(learning_rate=1e-2)
 FAST = sb.StackelbergGDA(learning_rate=1e-1)
 FIVE = llm.Rollouts(prompts=5, max_new_tokens=5, backward_tokens=120)  # one process has more micro-batches
 LONELY = llm.Rollouts(prompts=5, max_new_tokens=5, micro_batch_tokens=70)  # in bfloat16 company changes what is drawn
+EVALUATION = llm.Evaluation(["When?", "Whose?", "Whom?"], every=1, replies=2)
 SMALL = llm.LoRA(rank=2)
 ADAM = llm.Training()
 
@@ -74,13 +75,9 @@ def shy(prompts, first, second):
 
 CASES = {
     "full": (lambda: policy(training=PLAIN), stackelberg(), GDA, FIVE),
-    "adam": (lambda: policy(training=ADAM), stackelberg(), sb.StackelbergGDA(learning_rate=1e-3), FIVE),
-    "clipped": (lambda: policy(training=llm.Training(optimizer="sgd", max_grad_norm=1.0)), stackelberg(), FAST, FIVE),
     "lora": (lambda: policy(None, SMALL, PLAIN), stackelberg(), FAST, FIVE),
-    "two adapters": (lambda: policy(llm.TwoAdapters(), SMALL, PLAIN), stackelberg(), FAST, FIVE),
-    "two models": (lambda: policy(llm.TwoModels(), None, PLAIN), stackelberg(), GDA, FIVE),
-    "untied": (lambda: untied(PLAIN), stackelberg(), GDA, FIVE),
-    "checkpointing": (checkpointing, stackelberg(), FAST, FIVE),
+    "two adapters, checkpointing": (checkpointing, stackelberg(), FAST, FIVE),
+    "untied, clipped": (lambda: untied(llm.Training(optimizer="sgd", max_grad_norm=1.0)), stackelberg(), FAST, FIVE),
     "bfloat16 base": (lambda: half(SMALL, training=PLAIN), stackelberg(), FAST, LONELY),
     "rloo": (
         lambda: policy(training=PLAIN),
@@ -100,8 +97,8 @@ CASES = {
         sb.NashMDPG(learning_rate=1e-1),
         FIVE,
     ),
-    "one prompt": (
-        lambda: policy(training=PLAIN),
+    "two models, one prompt": (
+        lambda: policy(llm.TwoModels(), None, PLAIN),
         stackelberg(),
         GDA,
         llm.Rollouts(prompts=1, max_new_tokens=5, kl=sb.gradient.RaoBlackwell()),
@@ -148,10 +145,9 @@ def solved(name):
 def long_run(folder, steps, parts=None, evaluation=None):
     training = ADAM if parts is None else llm.Training(callbacks=(parts,))
     trained = policy(training=training)
-    game, solver = CASES["adam"][1:3]
-    return trained, rows(
-        sb.solve(game, solver, trained, steps=steps, sampling=FIVE, checkpoint=folder, record=evaluation)
-    )
+    solver = sb.StackelbergGDA(learning_rate=1e-3)
+    found = sb.solve(stackelberg(), solver, trained, steps=steps, sampling=FIVE, checkpoint=folder, record=evaluation)
+    return trained, rows(found)
 
 
 def both():
@@ -175,13 +171,12 @@ def both():
     torch.save(learnt(trained), out / f"halves.{rank}.pt")
     os.environ["FSDP_RESHARD_AFTER_FORWARD"] = "false"
     torch.manual_seed(0)
-    torch.save((learnt(solved("two adapters")[0])), out / f"kept.{rank}.pt")
+    torch.save((learnt(solved("two adapters, checkpointing")[0])), out / f"kept.{rank}.pt")
     os.environ["FSDP_TRANSFORMER_CLS_TO_WRAP"] = "Nonesuch"
     try:
         solved("full")
     except ValueError as error:
         (out / f"refused.{rank}").write_text(str(error))
     del os.environ["FSDP_TRANSFORMER_CLS_TO_WRAP"]
-    evaluated = llm.Evaluation(["When?", "Whose?", "Whom?"], every=1)
-    found = long_run(None, 2, evaluation=evaluated)[1]
+    found = long_run(None, 1, evaluation=EVALUATION)[1]
     torch.save(found, out / f"evaluated.{rank}.pt")
