@@ -178,7 +178,7 @@ class Shards(Processes):
         """The first process's weights on all: adapters, for one, are drawn at random."""
         tensors = {id(each): each for each in (*self.networks.parameters(), *self.networks.buffers())}
         for tensor in tensors.values():
-            there = tensor.detach().to(self.device)
+            there = tensor.detach().to(self.device).contiguous()
             torch.distributed.broadcast(there, 0)
             if there.data_ptr() != tensor.data_ptr():
                 tensor.detach().copy_(there)
