@@ -22,7 +22,7 @@ class Training:
         optimizer: transformers' name of one: ``"adamw_torch"``, ``"adafactor"``, ``"sgd"``, …
         weight_decay: of AdamW.
         max_grad_norm: gradients are clipped to this norm; 0 does not clip.
-        bf16: compute in bfloat16; the weights that learn stay as they are loaded, in float32.
+        bf16: meant to compute in bfloat16. It has **no effect yet**: everything is computed as the weights are loaded.
         trackers: transformers' ``report_to``, such as ``("tensorboard",)``, ``("wandb",)`` or ``("trackio",)``, beside
             the JSONL and CSV files that a run's folder always has.
         callbacks: of transformers.
