@@ -34,7 +34,7 @@ class Template(ABC):
         """The ids of a text that a sequence begins with."""
 
     def all_opening_ids(self, tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-        """:meth:`opening_ids` of each of many texts; in one call of the tokenizer where that is known to be the same."""
+        """:meth:`opening_ids` of many texts; in one call of the tokenizer where that is known to be the same."""
         return [self.opening_ids(tokenizer, text) for text in texts]
 
 

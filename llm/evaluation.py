@@ -91,21 +91,17 @@ class Evaluation:
             >>> found.tournament.names, found.gap.kind.value
             (('base', 'Leader', 'Follower'), 'a lower bound')
         """
-        asked = self.draws(sampling)
-        follows, judge = isinstance(game, StackelbergGame), self.judge or _preference(game)
-        bounds = follows and self.replies > 1
-        omitted = _unlike(asked, sampling) if bounds and sampling is not None else None
-        bounds = bounds and omitted is None
-        if bounds:
+        asked, judge = self.draws(sampling), self.judge or _preference(game)
+        followers, omitted = self._followers(game, asked, sampling)
+        if followers > 1:
             check_bounded(asked)
-        followers = self.replies if bounds else int(follows)
         episodes = answered(policy, self.prompts, asked, seed=self.seed, followers=followers)
         players = players_of(self._base(policy, asked), episodes)
         texts = {name: said.texts for name, said in players.items()}
         lengths = {name: said.length for name, said in players.items()}
         found = judged(texts, self.prompts, judge, lengths=lengths)
         gap = None
-        if isinstance(game, StackelbergGame) and bounds:
+        if isinstance(game, StackelbergGame) and followers > 1:
             gap = follower_gap(policy, game, _preference(game), self.prompts, episodes, asked)
         agreement = None
         if self.second_judge is not None:
@@ -119,8 +115,16 @@ class Evaluation:
 
     def check(self, policy: TransformerPolicy, game: Game[Any], sampling: Rollouts | None = None) -> None:
         """Refuse prompts that are too long: see :func:`llm.prompt_lengths.check_lengths`."""
-        followers = self.replies if isinstance(game, StackelbergGame) else 0
-        check_lengths(policy, self.prompts, replace(self.draws(sampling), followers=followers), "evaluation prompts")
+        asked = self.draws(sampling)
+        followers, _ = self._followers(game, asked, sampling)
+        check_lengths(policy, self.prompts, replace(asked, followers=followers), "evaluation prompts")
+
+    def _followers(self, game: Game[Any], asked: Rollouts, sampling: Rollouts | None) -> tuple[int, str | None]:
+        """Improvements an answer, and why there is but one where more were asked for."""
+        if not isinstance(game, StackelbergGame):
+            return 0, None
+        omitted = _unlike(asked, sampling) if self.replies > 1 and sampling is not None else None
+        return self.replies if omitted is None else 1, omitted
 
     def _base(self, policy: TransformerPolicy, asked: Rollouts) -> list[Turn]:
         """The base's answers: drawn anew where anything they follow from is another than it was."""

@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, get_args, get_origin, get_type_hints
 
 import stackelberg as sb
@@ -92,7 +92,7 @@ def parse_value(text: str, option: str, wanted: Any = Any) -> Any:
     if name not in among:
         known = "does not fit here" if name in all_objects() else "is not known here"
         raise ValueError(f"{option}: {name!r} {known}. {_choices(among, wanted)}{_nearest(name, among)}")
-    return _made(among[name], [part for part in re.split(_COMMA, rest) if part], text, option)
+    return _made(among[name], list(_parts(rest)), text, option)
 
 
 def parse_solver(name: str, given: dict[str, str]) -> Solver:
@@ -135,8 +135,17 @@ def _called(kind: type, positional: Any, named: dict[str, Any], text: str) -> An
         raise ValueError(f"{text} makes no {kind.__name__}: {reason}. Its settings are: {fields or 'none'}.") from None
 
 
-_COMMA = r",(?![^(]*\))"
-"""A comma outside of brackets."""
+def _parts(text: str) -> Iterator[str]:
+    """What stands between the commas that are in no brackets."""
+    part, depth = "", 0
+    for letter in f"{text},":
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth <= 0:
+            yield from [part] if part else []
+            part = ""
+        else:
+            part += letter
+    yield from [part] if part else []  # a bracket was left open; what it names is refused by its name
 
 
 def _named(part: str) -> bool:
