@@ -10,6 +10,7 @@ from stackelberg.diagnostics import Diagnostics
 from stackelberg.dynamics.coordinates import coordinates, norms, velocity
 from stackelberg.field import Field
 from stackelberg.game import Game
+from stackelberg.kernel import Kernel
 from stackelberg.point import Joint, Point
 from stackelberg.policy import Tabular
 from stackelberg.record import Record, Trajectory
@@ -28,7 +29,7 @@ class Recorder:
         weights: Array,
     ) -> None:
         self.record, self.diagnostics, self.field, self.tolerance = record, diagnostics, field, tolerance
-        self.weights = weights
+        self.weights, self.kernel = weights, Kernel()
         self.target = diagnostics.target() if record is not None and record.distance else None
         self.sums: list[Array] = []
         self.seen = 0
@@ -77,7 +78,7 @@ class Recorder:
 
     def mean(self) -> tuple[Tabular, ...]:
         """The average of the iterates seen so far."""
-        return tuple(Tabular.mean(total, self.seen) for total in self.sums)
+        return tuple(Tabular.mean(total, self.seen, self.kernel) for total in self.sums)
 
     def _measure(self, t: int, point: Point) -> None:
         assert self.record is not None
