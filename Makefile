@@ -13,19 +13,22 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench bench-gpu clean
 
 help: ## say what can be made
 	@echo "stackelberg: preference optimisation as a game. Start with  make demo"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while IFS='|' read -r command does; do printf '%-13s %s\n' "$$command" "$$does"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS='|' read -r command does; do printf '%-15s %s\n' "$$command" "$$does"; done
 	@echo
 	@echo "  .venv is made by the first of these that needs it (PYTHON=$(PYTHON), at least 3.11);"
 	@echo "  after that  .venv/bin/stackelberg --help  works by hand."
 
-demo: $(STAMP) ## analyse, solve and draw a real election with a Condorcet cycle (into figures/)
+demo: $(STAMP) ## solve and draw a real election with a cycle, then train a tiny language model (into figures/)
 	@$(BIN)/stackelberg demo --out figures
+	@echo; echo "== a tiny language model, against a judge that likes small letters"
+	@rm -rf figures/language
+	@$(ONE_THREAD) $(BIN)/stackelberg train papers/slhf/configs/offline.yaml --out figures/language
 
 test: $(STAMP) ## run every test and every example in the docs (JOBS=2 processes)
 	@$(ONE_THREAD) $(BIN)/pytest -n $(JOBS)
@@ -37,9 +40,13 @@ check: $(STAMP) ## lint, format, types, and the examples in docstrings and READM
 	@$(ONE_THREAD) $(BIN)/pytest $(PACKAGES) README.md
 
 bench: $(STAMP) ## run every benchmark (results with their machine into benchmarks/results/)
-	@for script in benchmarks/[a-z]*.py; do \
+	@for script in $(filter-out benchmarks/llm_gpu.py,$(sort $(wildcard benchmarks/[a-z]*.py))); do \
 		echo "== $$script"; $(BIN)/python "$$script" || exit 1; \
 	done
+
+# Not in .venv: the machine's own torch, transformers, peft and accelerate are what knows its accelerator.
+bench-gpu: ## tokens a second, memory and utilisation on a CUDA device, with PYTHON's own torch (GPU="--shapes 8B")
+	@PYTHONPATH=. $(PYTHON) benchmarks/llm_gpu.py $(GPU)
 
 clean: ## remove what was made: figures, caches, builds (not .venv: rm -rf .venv)
 	@find figures -mindepth 1 ! -name README.md -delete

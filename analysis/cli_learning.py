@@ -12,6 +12,7 @@ import click
 import stackelberg as sb
 from analysis.cli import write_drawings
 from analysis.figures import draw_convergence, save
+from stackelberg.absent import missing
 
 
 def draw_runs(
@@ -56,6 +57,17 @@ def _named(paths: tuple[Path, ...]) -> dict[str, Path]:
 
 
 def _loaded(path: Path) -> Any:
-    if path.is_dir() and not (path / "solution.npz").exists() and (path / "run.json").exists():
-        raise ValueError(f"{path} holds an unfinished run. Finish it: stackelberg learn --resume {path}")
-    return sb.load(path)
+    if not path.exists():
+        raise ValueError(f"{missing(path, 'run')} A run starts with: stackelberg learn FILE --out {path}")
+    if path.is_dir() and not (path / "solution.npz").exists():
+        if (path / "run.json").exists():
+            raise ValueError(f"{path} holds an unfinished run. Finish it: stackelberg learn --resume {path}")
+        raise ValueError(f"{path} is a folder without a run. Name those that stackelberg learn --out wrote.")
+    if path.is_file() and path.suffix != ".npz":
+        raise ValueError(
+            f"{path} is no run, and plot draws runs. Learn one first: stackelberg learn {path} --out runs/{path.stem}"
+        )
+    solution = sb.load(path)
+    if solution.trajectory is None:
+        raise ValueError(f"{path} has no trajectory to draw: it was solved exactly, or nothing was recorded. Learn it.")
+    return solution

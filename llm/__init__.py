@@ -6,7 +6,7 @@
         part.loss.backward()
     answers = policy.refine(prompts, rounds=3)
 
-Judges, that stand where a preference matrix stood, are in :mod:`llm.judges`. Training through ``solve`` comes next.
+Judges, that stand where a preference matrix stood, are in :mod:`llm.judges`; training is ``stackelberg.solve``.
 
 Its dependencies are the extra ``llm`` (torch, transformers, peft, accelerate, safetensors), imported when a name that
 needs them is first used. It imports :mod:`stackelberg` and never :mod:`analysis`; ``stackelberg`` imports neither.
@@ -23,23 +23,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llm import dialogue, testing
     from llm.dialogue import ChatTemplate, Dialogue, PlainTemplate, Refuse, TruncateLeft, keeps_earlier_turns
-    from llm.generation import Completion, Generated, Generator, TransformersGenerator
+    from llm.evaluation import Evaluated, Evaluation
+    from llm.generation import Completion, Generated, Generator, GeneratorError, TransformersGenerator
+    from llm.generators.continuous import ContinuousBatching
+    from llm.generators.server import Server
+    from llm.listing import Listed, listed
     from llm.lora import LoRA
     from llm.objective import generator_gap, losses
     from llm.policy import TransformerPolicy
     from llm.roles import Shared, TwoAdapters, TwoModels
     from llm.rollouts import Episode, Rollouts, generate
     from llm.sampling import Sampling
+    from llm.tournaments import Tournament, tournament
+    from llm.training.options import Training
+    from llm.training.solution import TrainedSolution
 
 _MODULES = {
     "llm.dialogue": ("ChatTemplate", "Dialogue", "PlainTemplate", "Refuse", "TruncateLeft", "keeps_earlier_turns"),
-    "llm.generation": ("Completion", "Generated", "Generator", "TransformersGenerator"),
+    "llm.evaluation": ("Evaluated", "Evaluation"),
+    "llm.generation": ("Completion", "Generated", "Generator", "GeneratorError", "TransformersGenerator"),
+    "llm.generators.continuous": ("ContinuousBatching",),
+    "llm.generators.server": ("Server",),
+    "llm.listing": ("Listed", "listed"),
     "llm.lora": ("LoRA",),
     "llm.objective": ("generator_gap", "losses"),
     "llm.policy": ("TransformerPolicy",),
     "llm.roles": ("Shared", "TwoAdapters", "TwoModels"),
     "llm.rollouts": ("Episode", "Rollouts", "generate"),
     "llm.sampling": ("Sampling",),
+    "llm.tournaments": ("Tournament", "tournament"),
+    "llm.training.options": ("Training",),
+    "llm.training.solution": ("TrainedSolution",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -61,8 +75,19 @@ __all__ = [
     "Completion",
     "Generated",
     "Generator",
+    "GeneratorError",
     "TransformersGenerator",
+    "ContinuousBatching",
+    "Server",
     "generate",
+    "Training",
+    "TrainedSolution",
+    "Evaluation",
+    "Evaluated",
+    "tournament",
+    "Tournament",
+    "listed",
+    "Listed",
     "losses",
     "generator_gap",
     "dialogue",

@@ -1,4 +1,4 @@
-"""The commands this floor hangs on the program: ``preference-model``."""
+"""The commands this floor hangs on the program: ``preference-model``, and ``train``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 import click
 from rich.table import Table
 
+from llm.train_cli import train
 from stackelberg.commands import console, options
+
+__all__ = ["preference_model", "train"]
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)

@@ -40,8 +40,24 @@ class Generated:
     memory: Any = None
 
 
+class GeneratorError(RuntimeError):
+    """A generator failed and the run stops: no completion is invented or left out.
+
+    Attributes:
+        status: the code with which a server refused, if that was it.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class Generator(Protocol):
-    """Anything that draws completions of token ids: transformers, a server, a test's table."""
+    """Anything that draws completions of token ids: transformers, a server, a test's table.
+
+    One with an attribute ``schedules = True`` is given all prompts of a round at once, and holds in memory as many as
+    it will; others are given micro-batches.
+    """
 
     def generate(
         self,
@@ -96,13 +112,13 @@ class TransformersGenerator:
     ) -> Generated:
         """See :class:`Generator`."""
         rows = _fresh(prompts, ending.pad) if memory is None else _continued(prompts, memory, ending.pad)
-        chooser = _Chooser(sampling, list(seeds), speaker.device)
+        chooser = self._chooser(rows, sampling, list(seeds), speaker.device)
         stops = [_Stops(ending, tokenizer, rows.ids.shape[1])] if ending.stop else []
         with speaker.listening(), _own_settings(speaker.core, sampling, ending):
             out = speaker.core.generate(
                 input_ids=rows.ids.to(speaker.device),
                 attention_mask=rows.mask.to(speaker.device),
-                past_key_values=rows.cache,
+                past_key_values=_with_room(rows, speaker.core, sampling.max_new_tokens),
                 logits_processor=[chooser],
                 stopping_criteria=stops,
             )
@@ -113,6 +129,10 @@ class TransformersGenerator:
         ]
         cache = out.past_key_values if self.reuse and _remembers_all(out.past_key_values) else None
         return Generated(drawn, None if cache is None else _remember(rows, prompts, drawn, ending, cache))
+
+    def _chooser(self, rows: _Rows, sampling: Sampling, seeds: list[int], device: torch.device) -> _Chooser:
+        """What draws the next token; :class:`llm.mixture.TokenMixture` has its own."""
+        return _Chooser(sampling, seeds, device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +201,14 @@ class _Chooser:
         self.steps: list[Tensor] = []
 
     def __call__(self, input_ids: Tensor, logits: Tensor) -> Tensor:
-        log_probs = self.sampling.log_probs(logits)
+        log_probs = self.distribution(input_ids, logits)
         noisy = log_probs if self.sampling.temperature == 0 else log_probs + self.noise(log_probs.shape[-1])
         self.steps.append(log_probs.gather(-1, noisy.argmax(-1, keepdim=True)))
         return noisy
+
+    def distribution(self, input_ids: Tensor, logits: Tensor) -> Tensor:
+        """Log-probabilities of the next token, (rows, V), from the policy's logits."""
+        return self.sampling.log_probs(logits)
 
     def log_probs(self) -> list[list[float]]:
         rows: list[list[float]] = torch.cat(self.steps, -1).tolist()
@@ -229,7 +253,18 @@ def _own_settings(core: Any, sampling: Sampling, ending: Ending) -> Iterator[Non
         core.generation_config = before
 
 
+def _with_room(rows: _Rows, core: Any, new: int) -> Any:
+    """The rows' cache, or an empty one, with room for what is drawn; None where ``generate`` makes its own."""
+    from llm.cache import make_room, roomy_cache
+
+    room = rows.ids.shape[1] + new
+    if rows.cache is None:
+        return roomy_cache(core, room)
+    make_room(rows.cache, room)
+    return rows.cache
+
+
 def _remembers_all(cache: Any) -> bool:
     """Whether every layer keeps every token: no sliding window, no recurrent state."""
     layers = getattr(cache, "layers", None) or []
-    return bool(layers) and all(type(layer).__name__ == "DynamicLayer" for layer in layers)
+    return bool(layers) and all(type(layer).__name__ in ("DynamicLayer", "RoomyLayer") for layer in layers)

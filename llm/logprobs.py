@@ -6,19 +6,17 @@ time, computed again in the backward pass: the vocabulary × the sequence never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from llm.generation import padded
+from llm.output import Output
 from llm.sampling import Sampling
 from llm.speaker import Speaker
-from stackelberg.gradient import position_kl
 
 
 class Side(Enum):
@@ -122,7 +120,7 @@ class Scorer:
         if reference is not None:
             with reference.listening():
                 far = _states(reference, ids, mask)[rows.to(reference.device), places.to(reference.device)]
-        chunks = self._chunks(speaker, states, targets, reference, far, kl)
+        chunks = self._output(speaker, reference).chunks(states, targets, far, kl=kl)
         flat = [torch.cat(column) if column[0] is not None else None for column in zip(*chunks, strict=True)]
         lengths = [len(span.targets) for strip in strips for span in strip.spans]
         pieces = [iter(torch.split(column, lengths)) if column is not None else None for column in flat]
@@ -131,47 +129,18 @@ class Scorer:
             for strip in strips
         ]
 
-    def _chunks(
-        self,
-        speaker: Speaker,
-        states: Tensor,
-        targets: Tensor,
-        reference: Speaker | None,
-        far: Tensor | None,
-        kl: bool,
-    ) -> Iterator[tuple[Tensor | None, ...]]:
-        vocabulary = speaker.core.get_output_embeddings().weight.shape[0]
-        room = self.chunk or (1 << 22 if states.device.type == "cpu" else 1 << 26)
-        step = max(1, room // vocabulary)
-        score = self._score(speaker, reference, kl)
-        for at in range(0, len(states), step):
-            part = slice(at, at + step)
-            yield checkpoint(
-                score,
-                states[part],
-                targets[part],
-                None if far is None else far[part],
-                use_reentrant=False,
-                preserve_rng_state=False,
-            )
-
-    def _score(self, speaker: Speaker, reference: Speaker | None, kl: bool) -> Callable[..., Any]:
-        def score(states: Tensor, targets: Tensor, far: Tensor | None) -> tuple[Tensor | None, ...]:
-            with speaker.head():
-                own = self.sampling.log_probs(speaker.logits(states))  # (tokens, V)
-            taken = own.gather(-1, targets[:, None])[:, 0]
-            if reference is None or far is None:
-                return taken, None, None
-            with torch.no_grad(), reference.head():
-                theirs = self.sampling.log_probs(reference.logits(far)).to(own.device)
-            likewise = theirs.gather(-1, targets[:, None])[:, 0]
-            return taken, likewise, position_kl(own, theirs) if kl else None
-
-        return score
+    def _output(self, speaker: Speaker, reference: Speaker | None) -> Output:
+        """What makes log-probabilities of hidden states; :mod:`llm.mixture` has its own."""
+        return Output(self.sampling, speaker, reference, self.chunk)
 
 
-def micro_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def micro_batches(lengths: Sequence[int], budget: int, option: str = "micro_batch_tokens") -> list[list[int]]:
     """Indices in batches of like length, the longest first, each of at most ``budget`` tokens with padding.
+
+    Args:
+        lengths: of the sequences.
+        budget: in tokens.
+        option: what the budget was called by whoever set it.
 
     Raises:
         ValueError: if one alone is longer than the budget.
@@ -183,8 +152,8 @@ def micro_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     if order and lengths[order[0]] > budget:
         raise ValueError(
-            f"A sequence has {lengths[order[0]]} tokens and micro_batch_tokens is {budget}. "
-            "Raise micro_batch_tokens, or shorten prompts or completions."
+            f"A sequence has {lengths[order[0]]} tokens and {option} is {budget}. "
+            f"Raise {option}, or shorten prompts or completions."
         )
     batches: list[list[int]] = []
     for i in order:

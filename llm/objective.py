@@ -59,6 +59,7 @@ def losses(
     *,
     sampling: Rollouts,
     kappa: float = 1.0,
+    leader: float = 1.0,
     baseline: Baseline = HALF,
     kl: KL = TO_GO,
     weights: Sequence[float] | None = None,
@@ -66,7 +67,7 @@ def losses(
 ) -> Iterator[Part]:
     """The loss of a step, a micro-batch at a time: call ``part.loss.backward()`` on each before asking for the next.
 
-    The gradients then add up to those of the whole batch, whatever ``sampling.micro_batch_tokens`` is; only one
+    The gradients then add up to those of the whole batch, whatever ``sampling.backward_tokens`` is; only one
     part's activations are alive. See :func:`stackelberg.gradient.surrogates` for the estimator.
 
     Args:
@@ -76,6 +77,7 @@ def losses(
         returns: of the game, ``game.returns()``, with numbers for τ.
         sampling: what the episodes were drawn with.
         kappa: the Follower's weight.
+        leader: the Leader's.
         baseline: ``LeaveOneOut`` compares the answers to a prompt, which stay in one micro-batch for it.
         kl: how the KL enters; ``RaoBlackwell`` reads it exactly.
         weights: of each episode, for an enumeration; 1/(number of episodes) by default.
@@ -101,21 +103,21 @@ def losses(
     earned = torch.tensor(preference, dtype=torch.float64) + torch.tensor(penalty, dtype=torch.float64)
     share = torch.tensor([1 / len(episodes)] * len(episodes) if weights is None else weights, dtype=torch.float64)
     scorer = Scorer(sampling, micro_batch_tokens=2**62)  # the parts below are within the budget already
-    for rows in _parts(episodes, sampling.micro_batch_tokens, baseline):
+    for rows in _parts(episodes, sampling, baseline):
         said = [episodes[i] for i in rows]
-        leader, follower = score(
+        first, second = score(
             policy, said, sampling, kl=isinstance(kl, RaoBlackwell), scorer=scorer, one_sequence=one_sequence
         )
-        like = leader.log_prob
+        like = first.log_prob
         batch = Batch(
             earned[rows].to(like),
-            leader,
-            None if follower is None else _beside(follower, leader),
+            first,
+            None if second is None else _beside(second, first),
             groups=torch.tensor([each.context for each in said], device=like.device),
             weights=share[rows].to(like),
         )
         parts = surrogates(batch, returns, baseline=baseline, kl=kl)
-        yield Part(tuple(rows), batch, parts, loss(parts, kappa))
+        yield Part(tuple(rows), batch, parts, loss(parts, kappa, leader))
 
 
 def generator_gap(episodes: Sequence[Episode], leader: Completions, follower: Completions | None = None) -> float:
@@ -136,19 +138,21 @@ def generator_gap(episodes: Sequence[Episode], leader: Completions, follower: Co
     return max(gaps)
 
 
-def _parts(episodes: Sequence[Episode], budget: int, baseline: Baseline) -> list[list[int]]:
+def _parts(episodes: Sequence[Episode], sampling: Rollouts, baseline: Baseline) -> list[list[int]]:
     """Rows in micro-batches; a prompt's rows stay together where the baseline compares them."""
+    option = "micro_batch_tokens" if sampling.backward_tokens is None else "backward_tokens"
+    budget = getattr(sampling, option)
     lengths = [len((each.follower or each.leader).prompt) + len((each.follower or each.leader).content)
                for each in episodes]  # fmt: skip
     if not isinstance(baseline, LeaveOneOut):
-        return micro_batches(lengths, budget)
+        return micro_batches(lengths, budget, option)
     groups: dict[int, list[int]] = {}
     for row, each in enumerate(episodes):
         groups.setdefault(each.context, []).append(row)
     whole = list(groups.values())
     return [
         [row for i in part for row in whole[i]]
-        for part in micro_batches([max(lengths[i] for i in rows) * len(rows) for rows in whole], budget)
+        for part in micro_batches([max(lengths[i] for i in rows) * len(rows) for rows in whole], budget, option)
     ]
 
 

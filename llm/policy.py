@@ -20,6 +20,7 @@ from llm.sampling import Sampling
 from llm.saving import TEMPLATES, load_adapters, load_network, read_templates, templates_of
 from llm.scoring import score
 from llm.speaker import Speaker, remembering, without_dropout
+from llm.training.options import Training
 from stackelberg.gradient import Completions
 
 
@@ -32,6 +33,7 @@ class TransformerPolicy:
         dialogue: what each role is shown.
         roles: how the players were made, for :meth:`save_pretrained`.
         gradient_checkpointing: compute activations again in the backward pass.
+        training: how :func:`stackelberg.solve` trains it: :class:`llm.Training`.
 
     Make one with :meth:`from_pretrained`, or from a model in memory with :meth:`of`. Dropout is set to 0 everywhere.
 
@@ -54,7 +56,9 @@ class TransformerPolicy:
         *,
         roles: Roles | None = None,
         gradient_checkpointing: bool = False,
+        training: Training | None = None,
     ) -> None:
+        self.training = Training() if training is None else training
         self.players = players
         self.tokenizer = tokenizer
         self.dialogue = Dialogue() if dialogue is None else dialogue
@@ -80,11 +84,17 @@ class TransformerPolicy:
         roles: Roles | None = None,
         dialogue: Dialogue | None = None,
         gradient_checkpointing: bool = False,
+        training: Training | None = None,
     ) -> TransformerPolicy:
         """From a model in memory, which becomes part of the policy; it is the reference too, or a frozen copy is."""
         roles = Shared() if roles is None else roles
         return cls(
-            roles.build(model, lora), tokenizer, dialogue, roles=roles, gradient_checkpointing=gradient_checkpointing
+            roles.build(model, lora),
+            tokenizer,
+            dialogue,
+            roles=roles,
+            gradient_checkpointing=gradient_checkpointing,
+            training=training,
         )
 
     @classmethod
@@ -102,6 +112,7 @@ class TransformerPolicy:
         device_map: Any = None,
         base: str | Path | None = None,
         trust_remote_code: bool = False,
+        training: Training | None = None,
     ) -> TransformerPolicy:
         """Any causal language model and its tokenizer, or what :meth:`save_pretrained` wrote.
 
@@ -118,6 +129,7 @@ class TransformerPolicy:
             device_map: transformers' ``device_map``.
             base: where the base of saved adapters is now, if not where they remember it.
             trust_remote_code: run code that comes with the model.
+            training: how :func:`stackelberg.solve` trains it.
 
         The reference of a saved policy is the base with its adapters off; that of one whose weights all learnt is
         the model *as loaded*.
@@ -150,7 +162,14 @@ class TransformerPolicy:
                 lambda place: load_network(place, options, base=base),
                 lambda places: load_adapters(places, options, base=base),
             )
-        return cls(players, tokenizer, dialogue, roles=roles, gradient_checkpointing=gradient_checkpointing)
+        return cls(
+            players,
+            tokenizer,
+            dialogue,
+            roles=roles,
+            gradient_checkpointing=gradient_checkpointing,
+            training=training,
+        )
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Safetensors, the tokenizer and ``stackelberg.json`` with the roles' templates.
@@ -187,6 +206,12 @@ class TransformerPolicy:
         """The longest sequence of the model; 2³¹ − 1 where its configuration has no such number."""
         config = self.speaker(LEADER).core.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", None) or 2**31 - 1)
+
+    def train_on(self, game: Any, solver: Any, **options: Any) -> Any:
+        """Learn a game, in place: what :func:`stackelberg.solve` does with this policy."""
+        from llm.training.train import train
+
+        return train(self, game, solver, **options)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Rollouts | None = None, *, seed: int = 0) -> list[Episode]:
         """Rollouts; see :func:`llm.generate`."""

@@ -18,7 +18,7 @@ from llm.judges.protocol import JudgeError, OnFailure
 from llm.judges.report import JudgeReport, report
 from llm.judges.sequences import check_lengths, context_length, conversation_ids, pair_ids
 from llm.judges.wrappers import LengthOnly
-from llm.preference_run import claim, last_checkpoint, run_identity
+from llm.run_folder import claim, last_checkpoint, run_identity
 
 
 class Kind(enum.Enum):

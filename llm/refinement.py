@@ -9,6 +9,7 @@ from llm.dialogue import Prompt, conversation
 from llm.generation import Tokens, TransformersGenerator
 from llm.rollouts import FOLLOWER, LEADER
 from llm.sampling import Sampling, seeds_for
+from stackelberg.validation import shown
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -38,7 +39,7 @@ def refine(
         sampling: temperature and lengths; truncation is welcome here.
         seed: the same seed gives the same answers.
         batch: prompts at a time.
-        generator: by default transformers' ``generate``.
+        generator: by default the one of ``sampling``, where it is :class:`llm.Rollouts` and has one.
 
     Example:
         >>> from llm.testing import tiny_policy
@@ -48,10 +49,14 @@ def refine(
     """
     if rounds < 0:
         raise ValueError(f"rounds must be 0 or more; it is {rounds}.")
+    for name, given in {"prompts": prompts, "start": start}.items():
+        if isinstance(given, str):
+            raise ValueError(f"{name} is the one text {shown(given)}. Pass a list of them.")
     if start is not None and len(start) != len(prompts):
         raise ValueError(f"start has {len(start)} answers for {len(prompts)} prompts. Pass one a prompt.")
     sampling = Sampling() if sampling is None else sampling
-    say = _Say(policy, sampling, seed, batch, generator or TransformersGenerator())
+    chosen = generator or getattr(sampling, "generator", None) or TransformersGenerator()
+    say = _Say(policy, sampling, seed, batch, chosen)
     if start is None:
         texts, contents = say(0, LEADER, [_opening(policy, prompt) for prompt in prompts])
     else:

@@ -11,6 +11,7 @@ from llm.ending import Ending
 from llm.generation import Completion, Generated, Generator, Tokens, TransformersGenerator
 from llm.logprobs import micro_batches
 from llm.sampling import Sampling, seeds_for
+from stackelberg.gradient import KL, Baseline, RewardToGo
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -25,12 +26,20 @@ class Rollouts(Sampling):
     Args:
         prompts: how many a step.
         leaders: answers y a prompt.
-        followers: improvements y' an answer; 0 in games without a Follower.
+        followers: improvements y' an answer, in a game that has a Follower.
         micro_batch_tokens: at most so many tokens, padding included, are held at once, in generating and scoring.
+        backward_tokens: the same for the pass that keeps its activations for the gradient: a token takes some fifteen
+            times what it takes in generation's cache, and on a CPU small batches are no slower. By default
+            ``micro_batch_tokens``.
+        baseline: ``Constant(0.5)``, ``LeaveOneOut()`` (with leaders > 1) or ``NoBaseline()`` of
+            :mod:`stackelberg.gradient`; by default leave-one-out in a reward game and ½ in the others.
+        kl: how the KL enters the gradient: ``RewardToGo()``, ``RaoBlackwell()`` or ``SequenceLevel()``.
         missing_eos_penalty: c ≥ 0, what an answer that did not end by itself costs who wrote it:
             p − c·[y unfinished] + c·[y' unfinished].
         max_prompt_tokens: for x; by default what the model's positions leave beside y, instruction and y'.
         overlong: :class:`llm.dialogue.Refuse` or :class:`llm.dialogue.TruncateLeft`, for a longer x.
+        generator: what draws: by default :class:`llm.TransformersGenerator`; else :class:`llm.ContinuousBatching` or
+            :class:`llm.Server`, which are given all prompts of a round at once, or one of your own.
 
     and the options of :class:`llm.sampling.Sampling`. Truncated sampling (top_p, top_k) serves evaluation;
     training refuses it, because log-ratios to the reference would be infinite.
@@ -44,9 +53,13 @@ class Rollouts(Sampling):
     leaders: int = field(default=1, kw_only=True)
     followers: int = field(default=1, kw_only=True)
     micro_batch_tokens: int = field(default=16384, kw_only=True)
+    backward_tokens: int | None = field(default=None, kw_only=True)
+    baseline: Baseline | None = field(default=None, kw_only=True)
+    kl: KL = field(default_factory=RewardToGo, kw_only=True)
     missing_eos_penalty: float = field(default=0.0, kw_only=True)
     max_prompt_tokens: int | None = field(default=None, kw_only=True)
     overlong: Overlong = field(default_factory=Refuse, kw_only=True)
+    generator: Generator | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,6 +67,8 @@ class Rollouts(Sampling):
         for name, bound in least.items():
             if not getattr(self, name) >= bound:
                 raise ValueError(f"{name} must be {bound} or more; it is {getattr(self, name)}.")
+        if self.backward_tokens is not None and self.backward_tokens < 1:
+            raise ValueError(f"backward_tokens must be 1 or more; it is {self.backward_tokens}. None is the default.")
 
     @property
     def rows(self) -> int:
@@ -104,6 +119,7 @@ def generate(
     *,
     seed: int = 0,
     generator: Generator | None = None,
+    first: int = 0,
 ) -> list[Episode]:
     """Draw ``leaders`` answers a prompt and ``followers`` improvements an answer.
 
@@ -112,7 +128,9 @@ def generate(
         prompts: texts or conversations; their number is free here.
         sampling: :class:`Rollouts`.
         seed: the same seed gives the same rollouts, in batches of whatever size and company (up to ties of rounding).
-        generator: by default transformers' ``generate``.
+        generator: by default the one of ``sampling``.
+        first: the place of the first prompt in a larger whole whose parts are drawn apart: a prompt's rollouts depend
+            on its place there.
 
     Returns:
         Episodes in the order of prompts, answers, improvements.
@@ -125,15 +143,20 @@ def generate(
     """
     sampling = Rollouts() if sampling is None else sampling
     messages = [conversation(prompt) for prompt in prompts]
-    draw = _Draw(policy, sampling, TransformersGenerator() if generator is None else generator, seed)
+    chosen = generator or sampling.generator or TransformersGenerator()
+    draw = _Draw(policy, sampling, chosen, seed, first)
     openings = [draw.opening(each) for each in messages]
     asked = [(i, k, x) for i, x in enumerate(openings) for k in range(sampling.leaders)]
     lengths = [draw.room(x, messages[i]) * max(1, sampling.followers) for i, _, x in asked]
     episodes: dict[int, list[Episode]] = {}
-    for batch in micro_batches(lengths, sampling.micro_batch_tokens):
+    for batch in micro_batches(lengths, 2**62 if _schedules(chosen) else sampling.micro_batch_tokens):
         for place, drawn in zip(batch, draw.batch([asked[i] for i in batch], messages), strict=True):
             episodes[place] = drawn
     return [episode for place in sorted(episodes) for episode in episodes[place]]
+
+
+def _schedules(generator: Generator) -> bool:
+    return bool(getattr(generator, "schedules", False))
 
 
 def unfinished_penalty(episodes: Sequence[Episode], cost: float) -> list[float]:
@@ -152,6 +175,7 @@ class _Draw:
     sampling: Rollouts
     generator: Generator
     seed: int
+    first: int
 
     @property
     def ending(self) -> Ending:
@@ -230,7 +254,7 @@ class _Draw:
             sampling=self.sampling,
             ending=self.ending,
             tokenizer=self.policy.tokenizer,
-            seeds=[seeds_for(self.seed, *key) for key in keys],
+            seeds=[seeds_for(self.seed, role, self.first + i, *rest) for role, i, *rest in keys],
             memory=memory,
         )
 

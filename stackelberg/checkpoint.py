@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from stackelberg.container import check_kind, load_as, read_archive, rebuilt, save_as, write_archive, write_file
+from stackelberg.container import save_as, write_archive, write_file
 from stackelberg.interrupts import Interrupts
 from stackelberg.packing import Packer
 from stackelberg.run import Run
 from stackelberg.saving import save_solution
 from stackelberg.solution import Solution
+from stackelberg.stored_run import RUN, STATE, VERSION, alone, compare, described, own_classes, read_state
 from stackelberg.validation import shown
 
-RUN, STATE, VERSION = "stackelberg run", "stackelberg state", 1
 SHARE = 50
 """By the clock, a save comes at the earliest this many times its own duration after the last."""
 
@@ -34,6 +34,14 @@ SHARE = 50
 @dataclass(frozen=True)
 class Checkpoint:
     """The folder of a resumable run, and how often its state is written there.
+
+    A run is its game, solver, policy, sampling, seed, record and start: where one of them differs, the folder is
+    refused. Steps and tolerance are its budget, and may be others each time: with more steps or a smaller tolerance
+    it goes on to what one run with that budget would have been; with a larger tolerance it stops where it stands, or
+    at the next record, though a run of its own would have stopped sooner.
+
+    A solver, schedule or sampling of one's own, a frozen dataclass, is told by its name and its fields, not by its
+    code. ``solve`` with the same folder goes on with it; :func:`resume` cannot make it again, and says so.
 
     Args:
         folder: made where it does not exist.
@@ -73,7 +81,7 @@ class Keeper:
     def __init__(self, checkpoint: Checkpoint, run: Run, budget: dict[str, Any], interrupts: Interrupts) -> None:
         self.folder, self.every, self.seconds = Path(checkpoint.folder), checkpoint.every, checkpoint.seconds
         self.run, self.budget, self.interrupts = run, budget, interrupts
-        self.identity = ""
+        self.identity, self.own = "", ""
         self._due = time.monotonic() + self.seconds
         self._saved: tuple[int, bool] | None = None
 
@@ -104,9 +112,10 @@ class Keeper:
         packer = Packer()
         document = {"format": RUN, "version": VERSION, "run": {k: packer.pack(v, k) for k, v in identity.items()}}
         text = json.dumps(document, indent=2, allow_nan=False).encode()
+        self.own = next(own_classes(document), "")
         if (self.folder / "run.json").exists():
-            stored, self.identity = _described(self.folder)
-            _compare(self.folder, stored["run"], document["run"])
+            stored, self.identity = described(self.folder)
+            compare(self.folder, stored["run"], document["run"])
             self._go_on()
             return
         self.identity = hashlib.blake2b(text, digest_size=16).hexdigest()
@@ -115,7 +124,7 @@ class Keeper:
         write_file(self.folder / "run.json", lambda stream: stream.write(text))  # last: now it is a run
 
     def _go_on(self) -> None:
-        content, budget = _state(self.folder, self.identity)
+        content, budget = read_state(self.folder, self.identity)
         try:
             self.run.restore(content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -123,7 +132,8 @@ class Keeper:
         if self.run.step > self.budget["steps"]:
             raise ValueError(
                 f"The run in {self.folder} has taken {self.run.step} steps already, more than steps = "
-                f"{self.budget['steps']}. Pass steps={self.run.step} or more, or another folder."
+                f"{self.budget['steps']}. Pass steps={self.run.step} (--steps {self.run.step}) or more, "
+                "or another folder."
             )
         if budget == self.budget:
             self._saved = self.run.step, self.run.divergence is None
@@ -134,10 +144,9 @@ class Keeper:
 
     def farewell(self) -> str:
         """How to go on."""
-        return (
-            f"stopped at step {self.run.step}; saved in {self.folder}. Go on with sb.resume({str(self.folder)!r}), "
-            f"or stackelberg learn --resume {self.folder}"
-        )
+        resume = f"sb.resume({str(self.folder)!r}), or stackelberg learn --resume {self.folder}"
+        again = f"the same sb.solve(..., checkpoint={str(self.folder)!r}), which has {self.own}, a class of your own"
+        return f"stopped at step {self.run.step}; saved in {self.folder}. Go on with {again if self.own else resume}"
 
 
 @contextmanager
@@ -155,107 +164,9 @@ def keeping(
     given = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
     folder = Path(given.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder), Interrupts() as interrupts:
+    with alone(folder), Interrupts() as interrupts:
         keeper = Keeper(given, run, budget, interrupts)
         keeper.begin(identity)
         yield keeper
         if interrupts.pending is not None:
             interrupts.stop(keeper.farewell())
-
-
-def stored_run(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the run in ``folder`` is, game, solver and all, and the budget of steps that it was last given.
-
-    Raises:
-        ValueError: there is no run, or it is damaged or was changed.
-    """
-    place = Path(folder)
-    if not (place / "run.json").exists():
-        raise ValueError(f"{place} holds no run: there is no run.json. Start one with sb.solve(..., checkpoint=...).")
-    document, identity = _described(place)
-    _, arrays = read_archive(place / "run.npz")
-    parts = {name: rebuilt(part, arrays, place / "run.json", RUN) for name, part in document["run"].items()}
-    return parts, _state(place, identity)[1]
-
-
-def _described(folder: Path) -> tuple[dict[str, Any], str]:
-    """What ``run.json`` says, and its checksum."""
-    path = folder / "run.json"
-    data = path.read_bytes()
-    try:
-        document = json.loads(data)
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged or was changed: {error}. Use another folder.") from None
-    check_kind(document, path, RUN, VERSION)
-    if not isinstance(document.get("run"), dict):
-        raise ValueError(f"{path} is damaged or was changed: it describes no run. Use another folder.")
-    return document, hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def _state(folder: Path, identity: str) -> tuple[Any, dict[str, Any]]:
-    path = folder / "state.npz"
-    if not path.exists():
-        raise ValueError(f"{folder} holds a run.json but no state.npz. Delete run.json to start that run again.")
-    content, beside = load_as(path, STATE, VERSION)
-    if beside.get("run") != identity:
-        raise ValueError(f"{folder}: run.json was changed after the run began, or belongs to another state.npz.")
-    return content, _checked_budget(beside.get("budget"), path)
-
-
-def _checked_budget(budget: Any, path: Path) -> dict[str, Any]:
-    match budget:
-        case {"steps": int(steps), "tolerance": None | int() | float()} if steps >= 0:
-            return dict(budget)
-    raise ValueError(f"{path} is damaged or was changed: its budget is {shown(budget)}.")
-
-
-def _compare(folder: Path, stored: Any, given: Any) -> None:
-    """Refuse another run, naming the first thing that differs."""
-    found = next(_differences(stored, given, ""), None)
-    if found is not None:
-        name, there, here = found
-        raise ValueError(
-            f"{folder} holds another run: {name} is {shown(there)} there and {shown(here)} here. "
-            "Choose another folder, or pass what that run was started with."
-        )
-
-
-def _differences(stored: Any, given: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
-    """Where two packed values differ: the name, what is stored, what is given."""
-    plain = ("fields", "dict", "tuple", "float")
-    if isinstance(stored, dict) and isinstance(given, dict):
-        if stored.get("class") != given.get("class"):
-            yield name.lstrip("."), stored.get("class", stored), given.get("class", given)
-        elif "array" in stored or "array" in given:
-            if stored | {"array": ""} != given | {"array": ""}:  # whatever its name: the checksum tells the numbers
-                yield name.lstrip("."), "one array", "another"
-        else:
-            for key in stored | given:
-                inner = name if key in plain else f"{name}.{key}"
-                yield from _differences(stored.get(key), given.get(key), inner)
-    elif stored != given:
-        yield (
-            name.lstrip("."),
-            *(each["class"] if isinstance(each, dict) and "class" in each else each for each in (stored, given)),
-        )
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Refuse a folder in which another process is running; the system forgets the lock of a process that ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has none; two runs of one folder are the user's own care there
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"Another process is running in {folder}. Wait for it, or choose another folder."
-            ) from None
-        yield
-    finally:
-        os.close(handle)

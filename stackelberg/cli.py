@@ -13,6 +13,7 @@ import click
 import numpy as np
 
 import stackelberg as sb
+from stackelberg.absent import unreadable
 from stackelberg.commands import (
     confess,
     draw,
@@ -180,7 +181,9 @@ def _run(arguments: list[str] | None) -> int:
         return 0
     except sb.CertificateError as error:
         return _refuse(str(error), 1)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        return _refuse(unreadable(error), 2)
+    except ValueError as error:
         return _refuse(str(error), 2)
     return code if isinstance(code, int) else 0
 

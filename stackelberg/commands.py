@@ -70,9 +70,15 @@ pair_sampling = click.option(
 
 def load(file: str, unranked: str, context: int | None) -> PreferenceMatrix:
     """The preferences of ``FILE``, or those of one of its contexts; ``-`` is standard input."""
+    if Path(file).is_dir():
+        raise ValueError(f"{file} is a folder, and FILE is a file of preferences. Name one, such as {file}/wins.csv.")
     stream = getattr(sys.stdin, "buffer", sys.stdin)  # bytes, where there are any: npz comes through a pipe too
     preference = read_preferences(stream if file == "-" else file, unranked=Unranked(unranked))
-    return preference if context is None else preference.at(context)
+    if context is None:
+        return preference
+    if preference.contexts is None:
+        raise ValueError(f"--context {context}: FILE holds one matrix without contexts. Leave --context out.")
+    return preference.at(context)
 
 
 def confess(preference: PreferenceMatrix) -> None:

@@ -12,7 +12,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from stackelberg.packing import Arrays, Packer, Unpacker
+from stackelberg.packing import Arrays, Packer
+from stackelberg.unpacking import Unpacker
 from stackelberg.validation import shown
 
 DOCUMENT = "document.json"

@@ -11,12 +11,13 @@ from stackelberg.field import Field
 from stackelberg.geometry import Natural, Simplex
 from stackelberg.point import Joint, Point
 from stackelberg.run import Run
+from stackelberg.saturation import saturation
 from stackelberg.validation import Array
 
 PROBE = 1e-3
 """The second point that the field is read at lies this part of a step ahead of the first."""
 ENOUGH = 20
-"""Records below which nothing is said about settling."""
+"""Records below which nobody can tell whether a run settles."""
 SETTLED = 1e-6
 """A gap below which nothing is said about it either."""
 PLAYED = 1e-12
@@ -65,13 +66,20 @@ def stretch(point: Point, rates: Joint, field: Field) -> tuple[float, float] | N
 def unsettled(run: Run, rates: Joint, field: Field, weights: Array) -> str:
     """What to add to the report of a run whose gap came to nothing better in its later half; empty for any other.
 
-    That is no divergence: the numbers are finite, and the average may be fine. Of sampled runs nothing is said,
-    whose gaps go up and down by themselves.
+    That is no divergence: the numbers are finite, and the average may be fine. Networks may saturate, and few records
+    do not tell. Of other sampled runs nothing is said, whose gaps go up and down by themselves.
     """
     gaps = np.array(run.recorder.rows.get("gap", []))
-    if len(gaps) < ENOUGH or not isinstance(field.expectation, Enumerate) or _improves(gaps @ weights):
+    if len(gaps) < 2 or _improves(gaps @ weights):
         return ""
+    stuck = saturation(run.point, field)
+    if stuck or not isinstance(field.expectation, Enumerate):
+        return stuck
     late = (gaps @ weights)[len(gaps) // 2 :]
+    if len(gaps) < ENOUGH:
+        first = float(gaps[0] @ weights)
+        so_far = f"the gap went from {first:.1e} to {late[-1]:.1e} in {len(gaps)} records"
+        return f"; {so_far}, too few to tell whether it settles"
     measured = stretch(run.point, rates, field)
     overshoots = measured is not None and measured[1] > 1
     if not overshoots and late.max() < 1.5 * late.min():

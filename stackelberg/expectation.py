@@ -115,7 +115,9 @@ class Sample(Expectation):
 
     def __post_init__(self) -> None:
         if isinstance(self.n, bool) or not isinstance(self.n, (int, np.integer)) or self.n < 1:
-            raise ValueError(f"n is a number of draws, 1 or more, not {shown(self.n)}. Pass Sample(100).")
+            raise ValueError(
+                f"n is a number of draws, 1 or more, not {shown(self.n)}. Pass Sample(100), or --sampling sample:100."
+            )
         for name, kind in (("baseline", Baseline), ("kl", KL), ("behaviour", Behaviour)):
             if not isinstance(getattr(self, name), kind):
                 given = shown(getattr(self, name))

@@ -276,10 +276,13 @@ class Field:
         exact = self._own_forces(point)
         if opponents is None and isinstance(self.expectation, Enumerate):
             return exact
-        own, against = _own(point), _own(point if opponents is None else opponents)
-        if own is not point.tables and not isinstance(self.expectation, Enumerate):
-            raise ValueError("Draws are made from NumPy's float64. Leave policy=Tables(...) out, or sampling.")
-        payoff = self.expectation.payoff(self.pull.on(own[0].kernel), own, against, self.generator)
+        own, rival = _own(point), point if opponents is None else opponents
+        if isinstance(self.expectation, Enumerate) or own is point.tables:
+            against = _own(rival)
+            payoff = self.expectation.payoff(self.pull.on(own[0].kernel), own, against, self.generator)
+        else:  # draws are made from NumPy's float64 whatever the tables, so that equal seeds draw alike
+            drawn = self.expectation.payoff(self.pull, point.tables, rival.tables, self.generator)
+            payoff = Joint(tuple(own[0].kernel.native(part) for part in drawn.parts))
         pull = exact.natural[1]
         return Forces((payoff, pull, payoff + pull), exact.tau)
 

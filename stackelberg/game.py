@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stackelberg.gradient import PolicyReturns, Returns, StackelbergReturns
+from stackelberg.judged import Judged, are_prompts
 from stackelberg.preference import PreferenceMatrix
 from stackelberg.validation import Array, as_floats, as_numbers, check_distribution, check_features, check_shape
 
@@ -35,6 +36,9 @@ class Game(Generic[Answer]):
 
     Contexts may have features, (contexts, d), beside P of shape (contexts, n, n); P may also be a callable from
     features to such an array, which the game keeps as ``family``: then :meth:`on` is the game in other contexts.
+
+    Where the contexts are prompts, the preference is a judge, ``(prompts, first, second) -> probabilities``: a game for
+    policies that speak, which bring their references with them.
     """
 
     preference: PreferenceMatrix
@@ -46,6 +50,11 @@ class Game(Generic[Answer]):
 
     def __post_init__(self) -> None:
         given: Any = self.preference
+        if are_prompts(self.contexts):
+            object.__setattr__(self, "contexts", tuple(self.contexts))
+            object.__setattr__(self, "preference", Judged(given, self.contexts))
+            object.__setattr__(self, "family", given)
+            return
         if self.contexts is not None:
             object.__setattr__(self, "contexts", check_features(self.contexts))
         if callable(given):
@@ -61,6 +70,11 @@ class Game(Generic[Answer]):
                 f"There are features for {len(self.contexts)} contexts, but P has {self.shape[0]}. "
                 "Give one row of features a matrix."
             )
+
+    @property
+    def judged(self) -> bool:
+        """Whether a judge of texts stands where a matrix may stand."""
+        return isinstance(self.preference, Judged)
 
     @property
     def features(self) -> Array:
@@ -86,7 +100,8 @@ class Game(Generic[Answer]):
                 "P is a table of these contexts and says nothing of others. "
                 "Pass a function from features to (contexts, n, n) as P."
             )
-        kept = {name: one_for_all(name, getattr(self, name)) for name in self._carried if name not in changes}
+        carried = [name for name in self._carried if name not in changes and getattr(self, name) is not None]
+        kept = {name: one_for_all(name, getattr(self, name)) for name in carried}
         return type(self)(self.family, contexts=contexts, **kept | changes)  # type: ignore[arg-type]  # a callable P
 
     @property
@@ -136,10 +151,19 @@ class Game(Generic[Answer]):
         return check_shape(check_distribution(values, name), self.shape, name)
 
     def _set_tau(self, attribute: str, value: ArrayLike, name: str = "tau") -> None:
-        tau = check_shape(as_numbers(value, name), self.shape[:1], name)
+        tau = check_shape(as_numbers(value, name), (1,) if self.judged else self.shape[:1], name)
         if not ((tau >= 0) & np.isfinite(tau)).all():
             raise ValueError(f"{name} must be zero or positive and finite; it is {value!r}.")
         object.__setattr__(self, attribute, tau)
+
+    def _leave_out(self, *names: str) -> None:
+        """Refuse what only a game over listed actions has."""
+        for name in names:
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name} is for games whose actions are listed; here a policy that speaks brings its reference, "
+                    f"and prompts are drawn alike. Leave {name} out."
+                )
 
     def _set_reference(self, name: str, shape: tuple[int, ...], tau: Array) -> None:
         """Store the reference in its smallest broadcastable shape, with the context axis."""
@@ -182,7 +206,8 @@ class StackelbergGame(Game["StackelbergSolution"]):
         follower_reference: ω_ref, (n,) for every y alike, (n, n) with a row an observed action y, or
             (contexts, n, n); uniform by default. Zeros are allowed where that player's τ > 0.
         context_weights: ρ, (contexts,); uniform by default.
-        contexts: features, (contexts, d), beside P of shape (contexts, n, n); P may be a function of them.
+        contexts: features, (contexts, d), beside P of shape (contexts, n, n); P may be a function of them. Or
+            prompts, beside a judge.
 
     Example:
         >>> import stackelberg as sb
@@ -202,10 +227,13 @@ class StackelbergGame(Game["StackelbergSolution"]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        contexts, n = self.shape
         for name in ("tau_leader", "tau_follower"):
             own = getattr(self, name)
             self._set_tau(name, *((self.tau,) if own is None else (own, name)))
+        if self.judged:
+            self._leave_out("leader_reference", "follower_reference", "context_weights")
+            return
+        contexts, n = self.shape
         self._set_reference("leader_reference", (contexts, n), self.tau_leader)
         self._set_reference("follower_reference", (contexts, n, n), self.tau_follower)
         self._set_weights()
@@ -234,7 +262,8 @@ class NashGame(Game["NashSolution"]):
         tau: KL coefficient ≥ 0, a number or one a context. At τ = 0 the solution is a maximal lottery.
         reference: π_ref, (n,) or (contexts, n); uniform by default. Zeros are allowed where τ > 0.
         context_weights: ρ, (contexts,); uniform by default.
-        contexts: features, (contexts, d), beside P of shape (contexts, n, n); P may be a function of them.
+        contexts: features, (contexts, d), beside P of shape (contexts, n, n); P may be a function of them. Or
+            prompts, beside a judge.
     """
 
     tau: Any = 0.1
@@ -246,6 +275,9 @@ class NashGame(Game["NashSolution"]):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set_tau("tau", self.tau)
+        if self.judged:
+            self._leave_out("reference", "context_weights")
+            return
         self._set_reference("reference", self.shape, self.tau)
         self._set_weights()
 
@@ -253,6 +285,8 @@ class NashGame(Game["NashSolution"]):
 @dataclass(frozen=True, eq=False)
 class RewardGame(Game["RewardSolution"]):
     """RLHF: maximise ``E_π r − τ KL(π‖π_ref)`` for the Bradley–Terry reward r fitted under pair sampling μ.
+
+    Over prompts, the preference is a reward itself, a callable ``(prompts, answers) -> rewards``.
 
     Args:
         preference: a :class:`PreferenceMatrix`, or an array that makes one.
@@ -263,7 +297,8 @@ class RewardGame(Game["RewardSolution"]):
             by how often they were compared. Where P is not Bradley–Terry the answer depends on it.
         reference: π_ref, (n,) or (contexts, n); uniform by default. Zeros are allowed where τ > 0.
         context_weights: ρ, (contexts,); uniform by default.
-        contexts: features, (contexts, d), beside P of shape (contexts, n, n); P may be a function of them.
+        contexts: features, (contexts, d), beside P of shape (contexts, n, n); P may be a function of them. Or
+            prompts, beside a judge.
     """
 
     tau: Any = 0.1
@@ -275,8 +310,11 @@ class RewardGame(Game["RewardSolution"]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        contexts, n = self.shape
         self._set_tau("tau", self.tau)
+        if self.judged:
+            self._leave_out("sampling", "reference", "context_weights")
+            return
+        contexts, n = self.shape
         self._set_reference("reference", self.shape, self.tau)
         self._set_weights()
         given = self.preference.compared if self.sampling is None else as_floats(self.sampling, "sampling")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stackelberg import divergence
-from stackelberg.checkpoint import Checkpoint, keeping, stored_run
+from stackelberg.checkpoint import Checkpoint, keeping
 from stackelberg.diagnostics import Diagnostics, diagnostics
 from stackelberg.expectation import Expectation
 from stackelberg.field import Field, natural_field
@@ -23,6 +23,7 @@ from stackelberg.recorder import Recorder
 from stackelberg.run import Run
 from stackelberg.solution import Solution, Status
 from stackelberg.solvers.base import Solver
+from stackelberg.stored_run import stored_run
 from stackelberg.validation import shown
 
 
@@ -85,7 +86,8 @@ def resume(folder: str | os.PathLike[str], *, steps: int | None = None, progress
     """Go on with the run in ``folder``, from the folder alone; see :class:`stackelberg.Checkpoint`.
 
     The run is rebuilt as it was started: game, solver, policy, sampling, seed, record and start. It goes on to the
-    very trajectory that it would have had without a stop, records included.
+    very trajectory that it would have had without a stop, records included. To change the tolerance, call
+    ``solve`` again with the same folder.
 
     Args:
         folder: what was given to ``solve`` as ``checkpoint``.
@@ -93,7 +95,8 @@ def resume(folder: str | os.PathLike[str], *, steps: int | None = None, progress
         progress: show a progress bar.
 
     Raises:
-        ValueError: there is no run in the folder, it is damaged or was changed, or is further than ``steps``.
+        ValueError: there is no run in the folder, it is damaged or was changed, is further than ``steps``, or has a
+            solver of the user's own, which ``solve`` with the same folder goes on with.
         OSError: it cannot be read or written.
     """
     parts, budget = stored_run(folder)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 import stackelberg as sb
-from stackelberg.commands import confess, console, draw, emit, load, options, output_options, reading_options
+from stackelberg.absent import missing
+from stackelberg.commands import load, options, output_options, reading_options
 from stackelberg.expectation import Expectation
 from stackelberg.game_options import game_of, game_options
-from stackelberg.report import show_solution
-from stackelberg.solvers.base import Solver
+from stackelberg.learning_output import GAMES, show_run
+from stackelberg.solvers.base import Solver, TwoPlayerSolver
 from stackelberg.specs import all_objects, all_solvers, parse_solver, parse_value, settings
-
-GAMES = {sb.StackelbergGame: "stackelberg", sb.NashGame: "nash", sb.RewardGame: "reward"}
 
 
 class Stopped(click.ClickException):
@@ -53,7 +50,9 @@ run_options = options(
     click.option("--sampling", default="enumerate", show_default=True, help="enumerate, or sample:100 draws a step."),
     click.option("--every", type=click.IntRange(min=1), default=10, show_default=True, help="Steps between records."),
     click.option("--distance", is_flag=True, help="Record the distance from the exact solution too."),
-    click.option("--tolerance", type=float, help="Stop at a record whose gap is at most this."),
+    click.option(
+        "--tolerance", type=click.FloatRange(min=0), help="Stop at a record whose gap is at most this; may be changed."
+    ),
 )
 
 
@@ -87,7 +86,8 @@ def learn(context: click.Context, /, **given: Any) -> None:
         solution = _resumed(context, progress) if given["resume"] else _started(progress, given)
     except KeyboardInterrupt as stopped:
         raise Stopped(str(stopped) or "interrupted; nothing was kept, for want of --out") from None
-    _show(solution, given["out"] or given["resume"], given["seed"], as_json=given["as_json"], figures=given["figures"])
+    folder = given["out"] or given["resume"]
+    show_run(solution, folder, given["seed"], as_json=given["as_json"], figures=given["figures"])
     if solution.status is sb.Status.DIVERGED:
         click.echo(f"error: {solution.report}", err=True)
         context.exit(1)
@@ -101,6 +101,9 @@ def _resumed(context: click.Context, progress: bool) -> Any:
         if parameter.name not in allowed and source is click.core.ParameterSource.COMMANDLINE:
             name = parameter.opts[0] if isinstance(parameter, click.Option) else "FILE"
             raise ValueError(f"--resume takes everything from the folder, {name} too. Leave it out.")
+    folder = context.params["resume"]
+    if not folder.is_dir():
+        raise ValueError(f"{missing(folder, 'folder')} A run starts with: stackelberg learn FILE --out {folder}")
     return sb.resume(context.params["resume"], steps=context.params["steps"], progress=progress)
 
 
@@ -112,9 +115,11 @@ def _started(progress: bool, given: dict[str, Any]) -> Any:
     if given["figures"] and preference.contexts is not None:
         raise ValueError(f"A figure is of one context, and FILE has {preference.contexts}. Pass --context 0.")
     names = ("tau", "tau_leader", "tau_follower", "reference", "left_out")
+    game, solver = game_of(preference, given["game"], **{name: given[name] for name in names}), _solver(given)
+    _check_pairing(game, solver, given["game"], given["solver"])
     return sb.solve(
-        game_of(preference, given["game"], **{name: given[name] for name in names}),
-        _solver(given),
+        game,
+        solver,
         steps=given["steps"],
         sampling=_sampling(given["sampling"]),
         seed=given["seed"],
@@ -136,55 +141,25 @@ def _solver(given: dict[str, Any]) -> Solver:
     return parse_solver(given["solver"], chosen | named)
 
 
+def _check_pairing(game: Any, solver: Solver, name: str, rule: str) -> None:
+    """What ``sb.solve`` refuses too, in the words of the options."""
+    if not isinstance(game, solver.games):
+        fitting = " or ".join(f"--game {GAMES[each]}" for each in solver.games if each in GAMES)
+        raise ValueError(
+            f"--solver {rule} is for {fitting}, not for --game {name}. Choose that game, or --solver mirror-descent, "
+            "which serves every game."
+        )
+    if not solver.keeps_regulariser and (game.tau > 0).any():  # type: ignore[attr-defined]
+        raise ValueError(
+            f"--solver {rule} drops the KL part, and tau is {game.tau.max():g}. "  # type: ignore[attr-defined]
+            "Pass --tau 0, or a rule that keeps it, such as --solver egpo."
+        )
+    if isinstance(solver, TwoPlayerSolver) and not isinstance(game, sb.StackelbergGame):
+        for option, set_ in (("--kappa", solver.kappa != 1), ("--set alternating", getattr(solver, "alternating", 0))):
+            if set_:
+                raise ValueError(f"{option} is for two players, and --game {name} has one policy. Leave it out.")
+
+
 def _sampling(text: str) -> Expectation:
-    sampling = parse_value(text, "--sampling")
-    if not isinstance(sampling, Expectation):
-        raise ValueError(f"--sampling {text} is no way to sample. Write enumerate or sample:100.")
+    sampling: Expectation = parse_value(text, "--sampling", Expectation)
     return sampling
-
-
-def _show(solution: Any, folder: Path | None, seed: int, *, as_json: bool, figures: bool) -> None:
-    """The answer as a table or JSON, into the folder too, and drawn where figures are wanted."""
-    emit(document(solution), as_json=as_json, out=folder, name="learn")
-    if not as_json:
-        show_solution(solution, next(name for game, name in GAMES.items() if isinstance(solution.game, game)))
-        lines = [solution.report]
-        for name in ("average", "best"):
-            other = getattr(solution, name)
-            lines += [] if other is None else [f"{name}: duality gap {max(np.max(other.gap), 0):.1e}, {other.report}"]
-        console().print("\n".join(lines))
-        confess(solution.game.preference)
-    if figures:
-        draw(solution, folder, seed, quiet=as_json)
-        _draw_run(solution, folder or Path("figures"), seed)
-
-
-def _draw_run(solution: Any, folder: Path, seed: int) -> None:
-    """The convergence, through the entry point ``stackelberg.figures`` named ``runs`` (the analysis floor's)."""
-    painters = {point.name: point for point in entry_points(group="stackelberg.figures")}
-    if "runs" not in painters:
-        raise ValueError("--figures: the analysis package cannot draw runs. Install stackelberg again with it.")
-    command = " ".join(["stackelberg", *sys.argv[1:]])
-    painters["runs"].load()({folder.name or "run": solution}, folder, command=command, seed=seed)
-
-
-def document(solution: Any) -> dict[str, Any]:
-    """A learned solution as plain lists: the solution's own keys, how it ended, and what was recorded."""
-    trajectory = solution.trajectory
-    names = ("steps", "gap", "value", "kl", "average_gap", "distance")
-    rows = {name: getattr(trajectory, name) for name in names} if trajectory is not None else {}
-    others = {name: getattr(solution, name) for name in ("average", "best")}
-    return {
-        **solution.as_dict(),
-        "status": solution.status.name.lower(),
-        "report": solution.report,
-        "trajectory": {name: _finite(row) for name, row in rows.items() if row is not None},
-        **{name: None if each is None else each.as_dict() for name, each in others.items()},
-    }
-
-
-def _finite(numbers: Any) -> Any:
-    """Plain lists, with None for what JSON has no number for."""
-    plain = np.asarray(numbers).astype(object)
-    plain[~np.isfinite(numbers)] = None
-    return plain.tolist()

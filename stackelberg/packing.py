@@ -1,6 +1,6 @@
-"""Values as plain JSON and arrays, and back exactly: what checkpoints and saved solutions are made of.
+"""Values as plain JSON and arrays, what checkpoints and saved solutions are made of; see :mod:`stackelberg.unpacking`.
 
-No file can name anything but this package's own public dataclasses and enumerations, and nothing is ever unpickled.
+No file can name anything but this package's own public dataclasses and enumerations, and nothing is ever pickled.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
-import inspect
 import math
 from typing import Any
 
@@ -16,19 +15,17 @@ import numpy as np
 
 from stackelberg.game import Game
 from stackelberg.gradient.arrays import is_torch
-from stackelberg.point import Joint
-from stackelberg.policy import Tabular
-from stackelberg.validation import shown
+from stackelberg.packable import is_own_rule, known, saved, unsaveable
 
 Document = Any
 Arrays = dict[str, np.ndarray]
-INTERNAL: dict[str, type] = {"Joint": Joint, "Tabular": Tabular}
 
 
 class Packer:
     """Takes values apart. The arrays gather in :attr:`arrays`, under the path of where they were found.
 
-    A game or an array that is met again is not stored again: all solutions of one run share theirs.
+    A game or an array that is met again is not stored again: all solutions of one run share theirs. A user's own
+    solver is written as its name and its fields, which tell whether a run is the same; no file brings it back.
 
     Example:
         >>> packer = Packer()
@@ -45,7 +42,8 @@ class Packer:
         """``value`` as JSON; ``path`` is its name in errors and arrays.
 
         Raises:
-            ValueError: something in it is no number, text, array, or dataclass of this package.
+            ValueError: something in it is no number, text, array, or dataclass of this package; or a rule of the
+                user's own that is more than its fields.
         """
         match value:
             case None | bool() | str():
@@ -63,21 +61,24 @@ class Packer:
                 return {"dict": {key: self.pack(item, f"{path}.{key}") for key, item in value.items()}}
             case _ if is_torch(value):
                 return {"tensor": self._array(value.detach().cpu().numpy(), path), "device": str(value.device)}
-            case enum.Enum() if _known(type(value).__name__) is type(value):
+            case enum.Enum() if known(type(value).__name__) is type(value):
                 return {"enum": type(value).__name__, "member": value.name}
-            case _ if dataclasses.is_dataclass(value) and _known(type(value).__name__) is type(value):
-                return self._fields(value, path)
-        raise ValueError(_unsaveable(value, path))
+            case Game() if known(type(value).__name__) is type(value):
+                return self._game(value, path)
+            case _ if dataclasses.is_dataclass(value) and known(type(value).__name__) is type(value):
+                return {"class": type(value).__name__, "fields": self._fields(value, path)}
+            case _ if is_own_rule(value, path):
+                return {"own": type(value).__name__, "fields": self._fields(value, path)}
+        raise ValueError(unsaveable(value, path))
+
+    def _game(self, value: Game, path: str) -> Document:
+        if id(value) in self._games:
+            return {"same": self._games[id(value)]}
+        self._games[id(value)] = path
+        return {"class": type(value).__name__, "fields": self._fields(value, path)}
 
     def _fields(self, value: Any, path: str) -> Document:
-        if isinstance(value, Game):
-            if id(value) in self._games:
-                return {"same": self._games[id(value)]}
-            self._games[id(value)] = path
-        return {
-            "class": type(value).__name__,
-            "fields": {name: self.pack(getattr(value, name), f"{path}.{name}") for name in _saved(value)},
-        }
+        return {name: self.pack(getattr(value, name), f"{path}.{name}") for name in saved(value)}
 
     def _array(self, value: Any, path: str) -> Document:
         if id(value) in self._met:
@@ -96,78 +97,6 @@ class Packer:
             document["scalar"] = True
         self._met[id(value)] = value, document  # held, so that no other value takes its id
         return document
-
-
-class Unpacker:
-    """Puts values together again from a document and its arrays."""
-
-    def __init__(self, arrays: Arrays) -> None:
-        self.arrays = arrays
-        self._games: dict[str, Game] = {}
-
-    def unpack(self, document: Document, path: str) -> Any:
-        """What :meth:`Packer.pack` took apart.
-
-        Raises:
-            ValueError: the document is damaged, changed, or not one of ours.
-        """
-        match document:
-            case None | bool() | str() | int() | float():
-                return document
-            case list():
-                return self._items(document, path)
-            case {"tuple": list(items)}:
-                return tuple(self._items(items, path))
-            case {"float": ("inf" | "-inf" | "nan") as text}:
-                return float(text)
-            case {"dict": dict(items)}:
-                return {key: self.unpack(item, f"{path}.{key}") for key, item in items.items()}
-            case {"array": str(name)}:
-                return self._array(document, name)
-            case {"tensor": dict(array), "device": str(device)}:
-                import torch
-
-                return torch.from_numpy(np.array(self.unpack(array, path))).to(device)
-            case {"enum": str(name), "member": str(member)}:
-                return _member(name, member)
-            case {"class": str(name), "fields": dict(fields)}:
-                return self._made(name, fields, path)
-            case {"same": str(other)} if other in self._games:
-                return self._games[other]
-        raise ValueError(f"{path} holds {shown(document)}, which no stackelberg wrote.")
-
-    def _items(self, items: list[Document], path: str) -> list[Any]:
-        return [self.unpack(item, f"{path}.{number}") for number, item in enumerate(items)]
-
-    def _array(self, document: Document, name: str) -> Any:
-        if name not in self.arrays:
-            raise ValueError(f"the array {shown(name)} is missing.")
-        dense = self.arrays[name]
-        if checksum(dense) != document.get("checksum"):
-            raise ValueError(f"the array {shown(name)} is not the one that was written: its checksum differs.")
-        if document.get("scalar"):
-            return dense[()]
-        array = dense.transpose(np.argsort(document["order"])) if "order" in document else dense
-        return np.broadcast_to(array, document["shape"]) if "shape" in document else array
-
-    def _made(self, name: str, given: dict[str, Document], path: str) -> Any:
-        """The dataclass, checked as its constructor checks, and then with the very arrays that were stored."""
-        kind = _known(name)
-        if kind is None or issubclass(kind, enum.Enum):
-            raise ValueError(f"{path} names the class {shown(name)}, which stackelberg does not have.")
-        names = set(_saved(kind))
-        if names != given.keys():
-            raise ValueError(f"{path} is a {name} with other fields: {', '.join(sorted(names ^ given.keys()))}.")
-        fields = {field: self.unpack(value, f"{path}.{field}") for field, value in given.items()}
-        made: Any = kind(**fields)
-        for field, value in fields.items():
-            checked = getattr(made, field)
-            if isinstance(value, np.ndarray) and isinstance(checked, np.ndarray):
-                value.flags.writeable = checked.flags.writeable and value.flags.writeable
-                object.__setattr__(made, field, value)
-        if isinstance(made, Game):
-            self._games[path] = made
-        return made
 
 
 def checksum(array: np.ndarray) -> str:
@@ -192,44 +121,3 @@ def _dense(array: np.ndarray) -> tuple[np.ndarray, list[int]]:
     once = array[tuple(slice(0, 1) if again else slice(None) for again in repeated)]
     dense = np.ascontiguousarray(once.transpose(order))
     return dense.reshape(once.transpose(order).shape), order
-
-
-def _known(name: str) -> Any:
-    """The public dataclass or enumeration of this name, or None."""
-    import stackelberg as sb
-
-    kind = getattr(sb, name) if name in (*sb.__all__, *sb.NEURAL) else INTERNAL.get(name)
-    fitting = isinstance(kind, type) and (dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum))
-    return kind if fitting else None
-
-
-def _saved(kind: Any) -> list[str]:
-    """The fields of a dataclass that make it, but for those marked as not worth keeping."""
-    return [each.name for each in dataclasses.fields(kind) if each.init and each.metadata.get("saved", True)]
-
-
-def _member(name: str, member: str) -> enum.Enum:
-    kind = _known(name)
-    if kind is None or not issubclass(kind, enum.Enum) or member not in kind.__members__:
-        raise ValueError(f"{shown(f'{name}.{member}')} is no choice that stackelberg has.")
-    return kind[member]
-
-
-def _unsaveable(value: Any, path: str) -> str:
-    if callable(value) and not isinstance(value, type) and not dataclasses.is_dataclass(value):
-        return (
-            f"{path} is a function, and a function cannot be saved. Use a schedule object such as "
-            f"{', '.join(f'sb.{name}' for name in schedules())}."
-        )
-    return f"{path} is a {type(value).__name__}, which cannot be saved. Use the classes of stackelberg."
-
-
-def schedules() -> list[str]:
-    """The public schedules by name."""
-    import stackelberg as sb
-
-    return [
-        name
-        for name, value in vars(sb).items()
-        if getattr(value, "__module__", "") == "stackelberg.schedules" and not inspect.isabstract(value)
-    ]

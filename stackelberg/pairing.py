@@ -42,13 +42,10 @@ def check_pairing(game: Game, solver: Solver) -> None:
 
 def starting_point(game: Game, solver: Solver, policy: Any, pull: Pull, start: Any) -> Point:
     """Everybody at the reference, or at ``start``: a policy, or (leader, follower) with None for the reference."""
+    _check_references(game, pull)
     if not isinstance(policy, Tables | None):
         return _networks(game, solver, policy, start)
     kernel = (Tables() if policy is None else policy).kernel()
-    if not all(np.isfinite(reference).all() for reference in pull.references.parts):
-        raise ValueError(
-            "A reference has zeros, but learning needs log-ratios to it. Leave those actions out of P or solve exactly."
-        )
     names = ("leader", "follower") if isinstance(game, StackelbergGame) else ("policy",)
     given = (start,) if len(names) == 1 else (None, None) if start is None else start
     if not isinstance(given, tuple) or len(given) != len(names):
@@ -61,6 +58,18 @@ def starting_point(game: Game, solver: Solver, policy: Any, pull: Pull, start: A
         for own, name, shape, at in rows
     )
     return Point(solver.moves_in, tuple(tables))
+
+
+def _check_references(game: Game, pull: Pull) -> None:
+    """Refuse a reference with zeros, from which no log-ratio is finite."""
+    names = ("leader_reference", "follower_reference") if isinstance(game, StackelbergGame) else ("reference",)
+    for name, reference in zip(names, pull.references.parts, strict=True):
+        zeros = np.argwhere(~np.isfinite(reference))
+        if len(zeros):
+            raise ValueError(
+                f"{name} has zeros, the first for {game.labels[zeros[0][-1]]!r}, but learning needs log-ratios to it. "
+                "Leave those actions out of P, or solve exactly: sb.solve(game) without a solver, or stackelberg solve."
+            )
 
 
 def _networks(game: Game, solver: Solver, policy: Any, start: Any) -> Any:

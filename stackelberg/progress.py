@@ -6,8 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from stackelberg.run import Run
+from typing import Protocol
 
 REFRESH = 0.1
 """Seconds between two looks of the bar."""
@@ -15,10 +14,22 @@ FIRST, SLOWER = 10.0, 1.5
 """Seconds until the first plain line, and how much longer each further one takes to come."""
 
 
-class Meter:
-    """Steps a second, latest gap and time left of a run; called at every step, it shows them now and then."""
+class Underway(Protocol):
+    """A run whose progress can be shown."""
 
-    def __init__(self, run: Run, steps: int, pause: float) -> None:
+    @property
+    def step(self) -> int:
+        """How many steps were taken."""
+
+    @property
+    def note(self) -> str:
+        """A word on where it stands, such as its latest gap; empty where there is none."""
+
+
+class Meter:
+    """Steps a second, a note and time left of a run; called at every step, it shows them now and then."""
+
+    def __init__(self, run: Underway, steps: int, pause: float) -> None:
         self.run, self.steps, self.pause = run, steps, pause
         self.first, self.began = run.step, time.monotonic()
         self._next = self.began + pause
@@ -36,10 +47,9 @@ class Meter:
 
     @property
     def numbers(self) -> str:
-        """Speed, latest recorded gap, and how long the remaining steps take at this speed."""
-        gap = self.run.recorder.latest_gap
+        """Speed, the run's note, and how long the remaining steps take at this speed."""
         parts = [f"{self.rate:,.0f} steps/s" if self.rate >= 10 else f"{self.rate:.2g} steps/s"]
-        parts += [] if gap is None else [f"gap {gap:.1e}"]
+        parts += [self.run.note] if self.run.note else []
         if self.rate > 0 and self.run.step < self.steps:
             parts.append(f"{duration((self.steps - self.run.step) / self.rate)} left")
         return ", ".join(parts)
@@ -52,7 +62,7 @@ class Meter:
 
 
 @contextmanager
-def showing(run: Run, steps: int, wanted: bool) -> Iterator[Meter | None]:
+def showing(run: Underway, steps: int, wanted: bool) -> Iterator[Meter | None]:
     """The meter of a run; None where no progress is wanted."""
     if not wanted:
         yield None
@@ -64,7 +74,7 @@ def showing(run: Run, steps: int, wanted: bool) -> Iterator[Meter | None]:
         meter.show()
 
 
-def _bar(run: Run, steps: int) -> Iterator[Meter]:
+def _bar(run: Underway, steps: int) -> Iterator[Meter]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 

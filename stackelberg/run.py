@@ -32,6 +32,12 @@ class Run:
     step: int = 0
     divergence: str | None = None
 
+    @property
+    def note(self) -> str:
+        """The latest recorded gap."""
+        gap = self.recorder.latest_gap
+        return "" if gap is None else f"gap {gap:.1e}"
+
     def content(self) -> dict[str, Any]:
         """Everything that a checkpoint must keep, in plain values and arrays."""
         return {

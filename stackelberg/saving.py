@@ -47,7 +47,11 @@ def load(path: str | os.PathLike[str]) -> Solution:
     place = Path(path)
     if not (place / NAME if place.is_dir() else place).exists():
         hint = (
-            f"It holds an unfinished run: sb.resume({str(place)!r}) goes on." if (place / "run.json").exists() else ""
+            "It is a language model's: llm.TransformerPolicy.from_pretrained reads what solution.save wrote."
+            if (place / "metrics.jsonl").exists() or (place / "stackelberg.json").exists()
+            else f"It holds an unfinished run: sb.resume({str(place)!r}) goes on."
+            if (place / "run.json").exists()
+            else ""
         )
         raise FileNotFoundError(f"There is no solution at {place}. {hint or 'Save one with solution.save(...).'}")
     solution, _ = load_as(place / NAME if place.is_dir() else place, KIND, VERSION)

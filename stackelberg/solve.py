@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from stackelberg.checkpoint import Checkpoint
 from stackelberg.exact import exact
-from stackelberg.expectation import Enumerate, Expectation
+from stackelberg.expectation import Enumerate
 from stackelberg.game import Answer, Game
 from stackelberg.learn import learn
 from stackelberg.record import Record
 from stackelberg.solvers.base import Solver
+from stackelberg.validation import shown
 
 STEPS = 1000
 EVERY_TENTH = Record()
 EVERYTHING = Enumerate()
+
+
+@runtime_checkable
+class TrainsItself(Protocol):
+    """A policy too large for points that never change: it is trained in place, by a loop of its own."""
+
+    def train_on(self, game: Game[Any], solver: Solver, **options: Any) -> Any:
+        """What :func:`solve` does with this policy; ``options`` are the keywords it was called with."""
 
 
 def solve(
@@ -24,9 +33,9 @@ def solve(
     policy: Any = None,
     *,
     steps: int | None = None,
-    sampling: Expectation = EVERYTHING,
+    sampling: Any = EVERYTHING,
     seed: int = 0,
-    record: Record | None = EVERY_TENTH,
+    record: Any = EVERY_TENTH,
     tolerance: float | None = None,
     start: Any = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
@@ -50,10 +59,13 @@ def solve(
         solver: a learning rule such as ``MirrorDescent(learning_rate=0.1)``; None solves exactly.
         policy: what learns: None or :class:`Tables` for fresh tables at the references, ``sb.Neural()`` for networks,
             or the ``model`` of a solution, to go on. It is never changed; what was trained is ``solution.model``.
+            An ``llm.TransformerPolicy`` is trained in place, on a game of a judge and prompts.
         steps: the budget, 1000 by default.
-        sampling: how the field is read: ``Enumerate()``, exactly, or ``Sample(n)``, from n draws a context.
+        sampling: how the field is read: ``Enumerate()``, exactly, or ``Sample(n)``, from n draws a context;
+            ``llm.Rollouts()`` for a language model.
         seed: of every random draw in the run.
-        record: what to keep on the way; None keeps nothing, neither trajectory nor average.
+        record: what to keep on the way; None keeps nothing, neither trajectory nor average. An ``llm.Evaluation`` for a
+            language model.
         tolerance: stop at a record whose gap is at most this in every context.
         start: the first policy of tables, (leader, follower) in a Stackelberg game; the references by default.
         checkpoint: the folder of a resumable run, or a :class:`Checkpoint`. Called again with the same folder,
@@ -82,21 +94,24 @@ def solve(
         (array([0.5852, 0.215 , 0.1997]), 'stopped at the tolerance 1e-09 after 90 steps')
     """
     if solver is not None:
-        budget = STEPS if steps is None else steps
-        learned = learn(
-            game,
-            solver,
-            policy=policy,
-            steps=budget,
-            sampling=sampling,
-            seed=seed,
-            record=record,
-            tolerance=tolerance,
-            start=start,
-            checkpoint=checkpoint,
-            progress=progress,
-        )
-        return cast(Answer, learned)
+        options: dict[str, Any] = {
+            "steps": STEPS if steps is None else steps,
+            "sampling": sampling,
+            "seed": seed,
+            "record": record,
+            "tolerance": tolerance,
+            "start": start,
+            "checkpoint": checkpoint,
+            "progress": progress,
+        }
+        if isinstance(policy, TrainsItself):
+            return cast(Answer, policy.train_on(game, solver, **options))
+        if getattr(game, "judged", False):
+            raise TypeError(
+                f"A game of texts needs a policy that speaks, and policy is {shown(policy)}. "
+                "Pass llm.TransformerPolicy.from_pretrained(...), with sampling=llm.Rollouts()."
+            )
+        return cast(Answer, learn(game, solver, policy=policy, **options))
     unread = any(each is not None for each in (policy, steps, tolerance, start, checkpoint))
     if unread or progress or record is not EVERY_TENTH or sampling is not EVERYTHING or seed != 0:
         raise ValueError(

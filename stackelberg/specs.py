@@ -6,9 +6,11 @@ The names are those of the classes. Nothing is listed by hand, so that a new cla
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 import re
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, get_args, get_origin, get_type_hints
 
 import stackelberg as sb
 from stackelberg import gradient, solvers
@@ -39,7 +41,13 @@ def all_solvers() -> dict[str, type[Solver]]:
 def all_objects() -> dict[str, type]:
     """What may stand as the value of a setting: geometries, schedules, samplings and their parts, by name."""
     classes = [value for name, value in vars(sb).items() if name in sb.__all__ and inspect.isclass(value)]
-    return {kebab(each.__name__): each for each in classes if issubclass(each, KINDS) and not inspect.isabstract(each)}
+    return {kebab(each.__name__): each for each in classes if issubclass(each, KINDS) and _writable(each)}
+
+
+def _writable(kind: type) -> bool:
+    """Whether every setting has one value; ``Piecewise`` takes rows of numbers."""
+    types = get_type_hints(kind)
+    return not inspect.isabstract(kind) and all(get_origin(types[name]) is not tuple for name in settings(kind))
 
 
 def settings(kind: type) -> dict[str, Any]:
@@ -47,22 +55,39 @@ def settings(kind: type) -> dict[str, Any]:
     return {field.name: field.default for field in dataclasses.fields(kind) if field.init}
 
 
-def parse_value(text: str, option: str) -> Any:
+def fitting(wanted: Any) -> dict[str, type]:
+    """The objects, by name, that a setting of this type takes.
+
+    >>> from stackelberg.solvers.base import Scheduled
+    >>> sorted(fitting(Geometry)), "inverse-time" in fitting(Scheduled), fitting(int)
+    (['natural', 'simplex', 'softmax'], True, {})
+    """
+    types = tuple(filter(None, map(_class, get_args(wanted) or (wanted,))))
+    return all_objects() if wanted is Any else {k: v for k, v in all_objects().items() if issubclass(v, types)}
+
+
+def parse_value(text: str, option: str, wanted: Any = Any) -> Any:
     """A number, ``true``, ``false``, ``none``, or an object ``name`` or ``name:value,key=value``.
+
+    Args:
+        text: what was written.
+        option: where, for the error.
+        wanted: the type that the setting has; anything by default.
 
     >>> parse_value("0.1", "--learning-rate"), parse_value("inverse-time:2,offset=8", "--learning-rate")
     (0.1, InverseTime(scale=2, offset=8))
     """
-    if text in WORDS:
-        return WORDS[text]
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            pass
+    plain = _plain(text)
+    if plain is not _OBJECT:
+        if not _takes(wanted, plain):
+            raise ValueError(f"{option}: {text!r} does not fit here. {_choices(fitting(wanted), wanted)}")
+        return plain
     name, _, rest = text.partition(":")
-    kind = _found(name, all_objects(), option)
-    return _made(kind, [part for part in rest.split(",") if part], text, option)
+    among = fitting(wanted)
+    if name not in among:
+        known = "does not fit here" if name in all_objects() else "is not known here"
+        raise ValueError(f"{option}: {name!r} {known}. {_choices(among, wanted)}{_nearest(name, among)}")
+    return _made(among[name], [part for part in rest.split(",") if part], text, option)
 
 
 def parse_solver(name: str, given: dict[str, str]) -> Solver:
@@ -71,31 +96,79 @@ def parse_solver(name: str, given: dict[str, str]) -> Solver:
     >>> parse_solver("stackelberg-gda", {"kappa": "3", "geometry": "softmax"}).geometry
     Softmax()
     """
-    kind = _found(name, all_solvers(), "--solver")
-    known = settings(kind)
+    among = all_solvers()
+    if name not in among:
+        names = ", ".join(sorted(among))
+        raise ValueError(f"--solver: {name!r} is not known here. The names are: {names}.{_nearest(name, among)}")
+    kind = among[name]
+    known, types = settings(kind), get_type_hints(kind)
     for key in given:
         if key not in known:
-            raise ValueError(f"{name} has no setting {key!r}. It has: {', '.join(known)}.")
+            raise ValueError(f"{name} has no setting {key!r}. It has: {', '.join(known)}.{_nearest(key, known)}")
     own = {"learning_rate": "--learning-rate", "kappa": "--kappa"}
-    values = {key: parse_value(text, own.get(key, f"--set {key}")) for key, text in given.items()}
+    values = {key: parse_value(text, own.get(key, f"--set {key}"), types[key]) for key, text in given.items()}
     return _called(kind, (), values, name)
 
 
 def _made(kind: type, parts: list[str], text: str, option: str) -> Any:
-    positional = [parse_value(part, option) for part in parts if "=" not in part]
+    types, fields = get_type_hints(kind), list(settings(kind))
+    positional = [part for part in parts if "=" not in part]
+    values = [
+        parse_value(part, f"{option} {field}", types[field]) for part, field in zip(positional, fields, strict=False)
+    ]
+    values += positional[len(fields) :]  # one too many, for the constructor to refuse
     named = dict(part.split("=", 1) for part in parts if "=" in part)
-    return _called(kind, positional, {key: parse_value(value, option) for key, value in named.items()}, text)
+    settled = {key: parse_value(value, f"{option} {key}", types.get(key, Any)) for key, value in named.items()}
+    return _called(kind, values, settled, text)
 
 
 def _called(kind: type, positional: Any, named: dict[str, Any], text: str) -> Any:
     try:
         return kind(*positional, **named)
     except TypeError as error:
-        fields = ", ".join(settings(kind))
-        raise ValueError(f"{text} makes no {kind.__name__}: {error}. Its settings are: {fields or 'none'}.") from None
+        fields, reason = ", ".join(settings(kind)), str(error).removeprefix(f"{kind.__name__}.__init__() ").rstrip(".")
+        raise ValueError(f"{text} makes no {kind.__name__}: {reason}. Its settings are: {fields or 'none'}.") from None
 
 
-def _found(name: str, among: dict[str, type], option: str) -> type:
-    if name not in among:
-        raise ValueError(f"{option}: {name!r} is not known here. The names are: {', '.join(sorted(among))}.")
-    return among[name]
+_OBJECT = object()
+"""What no text is: the mark of a name that stands for an object."""
+
+
+def _plain(text: str) -> Any:
+    """The number or word that a text is."""
+    if text in WORDS:
+        return WORDS[text]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            pass
+    return _OBJECT
+
+
+def _class(wanted: Any) -> type | None:
+    """What an object must be to fit one part of a type; functions of the step are schedules here."""
+    if get_origin(wanted) is Callable:
+        return Schedule
+    return wanted if inspect.isclass(wanted) and issubclass(wanted, KINDS) else None
+
+
+def _takes(wanted: Any, value: Any) -> bool:
+    """Whether a number or word fits a type; ``1`` is a float too, and ``true`` no number."""
+    types = get_args(wanted) or (wanted,)
+    return wanted is Any or type(value) in types or (type(value) is int and float in types)
+
+
+def _choices(among: dict[str, type], wanted: Any) -> str:
+    types = get_args(wanted) or (wanted,)
+    plain = (("a number", float), ("a whole number", int), ("none", type(None)))
+    words = [word for word, each in plain if each in types]
+    words += ["true or false"] if bool in types else []
+    words += [f"one of: {', '.join(sorted(among))}"] if among else []
+    return f"It takes {' or '.join(words) or 'no value that can be written here'}."
+
+
+def _nearest(name: str, among: Iterable[str]) -> str:
+    """The name that was probably meant."""
+    found = difflib.get_close_matches(name, among, n=1)
+    return f" Did you mean {found[0]}?" if found else ""

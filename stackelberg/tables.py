@@ -18,6 +18,8 @@ PRECISIONS = ("float64", "float32")
 class Tables:
     """Fresh tables at the references: what ``solve`` takes as ``policy``. Records and solutions are always float64.
 
+    Draws, ``sampling=sb.Sample(n)``, are made from the probabilities in float64, so that equal seeds draw alike.
+
     Args:
         dtype: ``"float64"`` or ``"float32"``, or NumPy's name for it.
         device: a torch device such as ``"cpu"`` or ``"cuda"``; None for NumPy.

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,10 @@ import pytest
 from test_saving import assert_same, rewritten
 
 import stackelberg as sb
-from stackelberg.checkpoint import STATE, VERSION
+from stackelberg.cli import main
 from stackelberg.container import load_as, save_as, write_file
+from stackelberg.point import Joint
+from stackelberg.stored_run import STATE, VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 P = sb.PreferenceMatrix.random(5, seed=3)
@@ -99,6 +103,142 @@ def test_a_run_that_reached_its_tolerance_goes_on_to_a_smaller_one(tmp_path):
     assert_same(sb.resume(tmp_path), rough)
     fine = sb.solve(game, solver, steps=5000, tolerance=1e-9, checkpoint=tmp_path)
     assert_same(fine, sb.solve(game, solver, steps=5000, tolerance=1e-9))
+
+
+def test_a_larger_tolerance_stops_where_the_run_stands(tmp_path):
+    """The tolerance is part of the budget, as the steps are, and no part of what the run is."""
+    game, solver = RUNS["mirror"]
+    fine = sb.solve(game, solver, steps=5000, tolerance=1e-6, checkpoint=tmp_path)
+    taken = int(fine.trajectory.steps[-1])
+    rough = sb.solve(game, solver, steps=5000, tolerance=1e-3, checkpoint=tmp_path)
+    assert rough.report == f"stopped at the tolerance 0.001 after {taken} steps"
+    np.testing.assert_array_equal(rough.trajectory.gap, fine.trajectory.gap)
+    assert sb.solve(game, solver, steps=5000, tolerance=1e-3).trajectory.steps[-1] < taken
+    without = sb.solve(game, solver, steps=taken + 30, checkpoint=tmp_path)
+    assert_same(without, sb.solve(game, solver, steps=taken + 30))
+
+
+# --- rules of one's own ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Damped(sb.EGPO):
+    """A user's own rule, with a setting and a state of its own."""
+
+    damping: float = 0.5
+    shape: object = None
+
+    def init(self, point):
+        return Joint(tuple(0 * table.probabilities for table in point.tables))
+
+    def direction(self, t, point, field, state):
+        way = field(point).total + self.damping * state
+        return way, way
+
+
+@dataclass(frozen=True)
+class Halving(sb.Schedule):
+    """A user's own schedule."""
+
+    initial: float
+
+    def __call__(self, t):
+        return self.initial * 0.5 ** (t // 20)
+
+
+def test_a_rule_of_ones_own_goes_on_where_it_was(tmp_path):
+    game, solver = sb.NashGame(P, 0.2), Damped(Halving(0.3), damping=0.4)
+    whole = sb.solve(game, solver, steps=50)
+    for steps in (11, 30, 50):
+        pieces = sb.solve(game, solver, steps=steps, checkpoint=tmp_path)
+    assert_same(pieces, whole)
+    assert_same(sb.load(tmp_path), whole)
+    assert (sb.solve(game, sb.EGPO(Halving(0.3)), steps=50).policy != whole.policy).any()
+
+
+def test_resume_names_the_class_that_no_file_brings_back(tmp_path, monkeypatch):
+    solver = Damped(0.3)
+    sb.solve(sb.NashGame(P, 0.2), solver, steps=5, checkpoint=tmp_path)
+    words = (
+        f"The run in {tmp_path} has Damped, a class of your own, which no file can bring back. Go on with the call "
+        f"that started it, sb.solve(..., checkpoint={str(tmp_path)!r}), and the same fields."
+    )
+    with pytest.raises(ValueError, match=re.escape(words)):
+        sb.resume(tmp_path)
+    monkeypatch.setattr(sb, "Damped", Damped, raising=False)  # a name in no list of ours is never looked up
+    with pytest.raises(ValueError, match="has Damped, a class of your own"):
+        sb.resume(tmp_path)
+    assert main(["learn", "--resume", str(tmp_path)]) == 2
+    rewritten_run = json.loads((tmp_path / "run.json").read_text())
+    assert rewritten_run["run"]["solver"]["own"] == "Damped"
+
+
+OTHER_RULES = {
+    "solver.damping is 0.5 there and 0.25 here": Damped(0.3, damping=0.25),
+    "solver is 'Damped (your own)' there and 'EGPO' here": sb.EGPO(0.3),
+    "solver.learning_rate is 0.3 there and 'Halving (your own)' here": Damped(Halving(0.3)),
+}
+
+
+@pytest.mark.parametrize("words", OTHER_RULES)
+def test_another_rule_of_ones_own_is_another_run(tmp_path, words):
+    sb.solve(sb.NashGame(P, 0.2), Damped(0.3), steps=5, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        sb.solve(sb.NashGame(P, 0.2), OTHER_RULES[words], steps=9, checkpoint=tmp_path)
+
+
+def test_a_class_of_the_same_name_is_another_one(tmp_path):
+    sb.solve(sb.NashGame(P, 0.2), sb.EGPO(0.3), steps=5, checkpoint=tmp_path)
+    own = dataclass(frozen=True)(type("EGPO", (sb.EGPO,), {}))
+    with pytest.raises(ValueError, match=r"solver is 'EGPO' there and 'EGPO \(your own\)' here"):
+        sb.solve(sb.NashGame(P, 0.2), own(0.3), steps=9, checkpoint=tmp_path)
+
+
+class Hiding(sb.EGPO):
+    """Keeps a number where no checkpoint sees it."""
+
+    def __post_init__(self):
+        object.__setattr__(self, "secret", 3)
+
+
+UNSAVEABLE = {
+    "solver is a Hiding that keeps 'secret' outside its fields": lambda: Hiding(),
+    "solver.shape is a function, and a function cannot be saved. Use a schedule object": lambda: Damped(shape=len),
+    "solver.shape is a object, which cannot be saved. Use the classes of stackelberg.": lambda: Damped(shape=object()),
+}
+
+
+@pytest.mark.parametrize("words", UNSAVEABLE)
+def test_what_no_file_can_hold_is_refused_before_the_first_step(tmp_path, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        sb.solve(sb.NashGame(P, 0.2), UNSAVEABLE[words](), steps=5, checkpoint=tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_interrupted_a_rule_of_ones_own_says_how_to_go_on(tmp_path):
+    waiting = [5]  # a step reads its rate more than once, and a second interrupt does not wait
+
+    @dataclass(frozen=True)
+    class Interrupting(sb.Schedule):
+        def __call__(self, t):
+            if t in waiting:
+                waiting.clear()
+                signal.raise_signal(signal.SIGINT)
+            return 0.1
+
+    with pytest.raises(KeyboardInterrupt, match=r"Go on with the same sb.solve.* which has Interrupting, a class of"):
+        sb.solve(sb.NashGame(P), sb.EGPO(Interrupting()), steps=50, checkpoint=tmp_path)
+
+
+def test_an_activation_of_ones_own_is_told_the_named_ones(tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    policy = sb.Neural(hidden=(4,), activation=lambda signal: torch.tanh(signal))
+    words = r"policy.activation is a function, .* Use one of sb.Activation.TANH, sb.Activation.RELU, .*.SILU"
+    with pytest.raises(ValueError, match=words):
+        sb.solve(sb.NashGame(P), sb.GDA(), policy, steps=2, checkpoint=tmp_path)
+    for wrong in ("tanh", torch.nn.Tanh):
+        with pytest.raises(TypeError, match=r"activation must be a function, not .* Pass one of sb.Activation.TANH, "):
+            sb.Neural(activation=wrong)
 
 
 def test_a_divergence_is_kept(tmp_path):

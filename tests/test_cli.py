@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +44,27 @@ def refused(capsys, *arguments):
     assert captured.err.count("\n") == 1
     assert "Traceback" not in captured.err
     return captured.err
+
+
+MISSING = {
+    "There is no file {folder}/ballot.csv. Did you mean {folder}/ballots.csv?": ["solve", "{folder}/ballot.csv"],
+    "There is no file {folder}/xyz.json. Check the name, and the folder": ["structure", "{folder}/xyz.json"],
+    "There is no file {folder}/a/b.csv: there is no folder {folder}/a. Check the path.": ["solve", "{folder}/a/b.csv"],
+    "{folder}/shut.csv cannot be used: permission denied.": ["solve", "{folder}/shut.csv"],
+}
+
+
+@pytest.mark.parametrize("words", MISSING)
+def test_a_file_that_is_not_there_is_said_in_words(capsys, monkeypatch, ballots, tmp_path, words):
+    def read_bytes(path, read=Path.read_bytes):
+        if path.name == "shut.csv":  # by hand: root reads whatever its permissions
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    said = refused(capsys, *(part.format(folder=tmp_path) for part in MISSING[words]))
+    assert said.startswith(f"error: {words.format(folder=tmp_path)}")
+    assert "Errno" not in said
 
 
 @pytest.mark.parametrize("game", ["stackelberg", "nash", "reward"])

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def painters(monkeypatch):
     def entry_points(group):
         return [importlib.metadata.EntryPoint(name, value, group) for name, value in declared[group].items()]
 
-    for module in ("stackelberg.commands", "stackelberg.learning_cli"):
+    for module in ("stackelberg.commands", "stackelberg.learning_output"):
         monkeypatch.setattr(f"{module}.entry_points", entry_points)
 
 
@@ -105,7 +106,7 @@ def test_a_kept_run_goes_on(capsys, ballots, tmp_path, preference):
     out = tmp_path / "runs" / "a"
     options = [ballots, "--solver", "optimistic", "--tolerance", "1e-12", "--out", out]
     learned(capsys, *options, "--steps", 30)
-    assert json.loads((out / "learn.json").read_text())["report"] == "ran all 30 steps"
+    assert json.loads((out / "learn.json").read_text())["report"].startswith("ran all 30 steps; the gap went from ")
     more = learned(capsys, "--resume", out, "--steps", 50)
     wanted = sb.solve(sb.StackelbergGame(preference, 0.1), sb.Optimistic(), steps=50, tolerance=1e-12)
     assert more["leader"] == wanted.leader.tolist()
@@ -145,19 +146,56 @@ def test_a_divergence_ends_with_one_and_its_cause(capsys, ballots):
 
 
 REFUSED = {
-    "no run.json": ["--resume", "{folder}/nowhere"],
+    "no run.json. Start one with sb.solve(..., checkpoint=": ["--resume", "{folder}/file"],
+    "There is no folder {folder}/nowhere. Check the name": ["--resume", "{folder}/nowhere"],
+    "stackelberg learn FILE --out {folder}/nowhere": ["--resume", "{folder}/nowhere"],
+    "There is no folder {folder}/fil. Did you mean {folder}/file?": ["--resume", "{folder}/fil"],
+    "There is no file {folder}/balots.csv. Did you mean {folder}/ballots.csv?": ["{folder}/balots.csv"],
+    "{folder}/file is a folder, and FILE is a file": ["{folder}/file"],
+    "one matrix without contexts. Leave --context out": ["{file}", "--context", "1"],
     "Name a FILE": [],
     "takes everything from the folder, FILE too": ["{file}", "--resume", "{folder}"],
     "takes everything from the folder, --kappa too": ["--resume", "{folder}", "--kappa", "3"],
     "--solver: 'chess' is not known here": ["{file}", "--solver", "chess"],
+    "Did you mean mirror-descent?": ["{file}", "--solver", "miror-descent"],
+    "Did you mean geometry?": ["{file}", "--solver", "gda", "--set", "geomtry=softmax"],
+    "It takes one of: natural, simplex, softmax. Did you mean softmax?\n": [
+        *("{file}", "--solver", "gda", "--set", "geometry=softmx"),
+    ],
+    "--set geometry: 'cosine' does not fit here. It takes one of: natural, simplex, softmax.\n": [
+        *("{file}", "--solver", "gda", "--set", "geometry=cosine:1"),
+    ],
+    "--set geometry: '3' does not fit here": ["{file}", "--solver", "gda", "--set", "geometry=3"],
+    "--set alternating: '3' does not fit here. It takes true or false.": ["{file}", "--set", "alternating=3"],
+    "--set every: '2.5' does not fit here. It takes a whole number.": [
+        *("{file}", "--game", "nash", "--solver", "mpo", "--set", "every=2.5"),
+    ],
+    "--kappa: 'none' does not fit here. It takes a number or one of: cosine": ["{file}", "--kappa", "none"],
+    "--learning-rate scale: 'x' is not known here. It takes a number.": [
+        *("{file}", "--learning-rate", "inverse-time:x"),
+    ],
+    "--sampling baseline: 'softmax' does not fit here. It takes one of: constant, leave-one-out, no-baseline.": [
+        *("{file}", "--sampling", "sample:3,baseline=softmax"),
+    ],
+    "makes no Sample: missing 1 required positional argument: 'n'. Its": ["{file}", "--sampling", "sample"],
+    "Pass Sample(100), or --sampling sample:100.": ["{file}", "--sampling", "sample:0"],
     "has no setting 'smell'. It has: learning_rate": ["{file}", "--set", "smell=3"],
     "self-play has no setting 'kappa'": ["{file}", "--solver", "self-play", "--kappa", "3"],
     "is no NAME=VALUE": ["{file}", "--set", "geometry"],
     "--learning-rate: 'fast' is not known here": ["{file}", "--learning-rate", "fast"],
     "learning_rate must be a positive number": ["{file}", "--learning-rate", "-1"],
     "makes no InverseTime": ["{file}", "--learning-rate", "inverse-time:1,2,3"],
-    "is no way to sample": ["{file}", "--sampling", "softmax"],
-    "EGPO is a rule for a NashGame": ["{file}", "--solver", "egpo"],
+    "--sampling: 'softmax' does not fit here. It takes one of: enumerate, sample.": [
+        *("{file}", "--sampling", "softmax"),
+    ],
+    "--solver egpo is for --game nash, not for --game stackelberg. Choose": ["{file}", "--solver", "egpo"],
+    "--solver self-play drops the KL part, and tau is 0.1. Pass --tau 0,": [
+        *("{file}", "--game", "nash", "--solver", "self-play"),
+    ],
+    "--kappa is for two players, and --game nash": ["{file}", "--game", "nash", "--kappa", "3"],
+    "--set alternating is for two players": ["{file}", "--game", "reward", "--set", "alternating=true"],
+    "or stackelberg solve.": ["{file}", "--reference", "A=1"],
+    "Invalid value for '--tolerance'": ["{file}", "--tolerance", "-1"],
     "Invalid value for '--steps'": ["{file}", "--steps", "-1"],
     "could not be written": ["{file}", "--out", "{folder}/file"],
 }
@@ -172,7 +210,14 @@ def test_bad_input_is_one_readable_line(capsys, ballots, tmp_path, words):
     assert captured.out == ""
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
-    assert words in captured.err
+    assert words.format(folder=tmp_path) in captured.err
+
+
+def test_a_budget_below_the_steps_taken_names_the_option(capsys, ballots, tmp_path):
+    assert main(["learn", ballots, "--out", str(tmp_path / "a"), "--steps", "9"]) == 0
+    capsys.readouterr()
+    assert main(["learn", "--resume", str(tmp_path / "a"), "--steps", "5"]) == 2
+    assert "Pass steps=9 (--steps 9) or more" in capsys.readouterr().err
 
 
 def test_another_run_in_the_folder_is_refused(capsys, ballots, tmp_path):
@@ -201,7 +246,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, ballots):
     assert "error: stopped at step " in said
     assert f"stackelberg learn --resume {out}" in said
     taken = int(said.split("stopped at step ")[1].split(";")[0])
-    assert sb.resume(out, steps=taken).report == f"ran all {taken} steps"
+    assert sb.resume(out, steps=taken).report.startswith(f"ran all {taken} steps")
 
 
 def test_figures_and_plots(capsys, painters, ballots, tmp_path):
@@ -227,6 +272,22 @@ def test_an_unfinished_run_is_not_plotted(tmp_path):
     (tmp_path / "solution.npz").unlink()
     with pytest.raises(ValueError, match="unfinished run"):
         CliRunner().invoke(plot, [str(tmp_path)], catch_exceptions=False)
+
+
+NO_RUNS = {
+    "There is no run {folder}/nowhere. Check the name": "nowhere",
+    "There is no run {folder}/ballots.cvs. Did you mean {folder}/ballots.csv?": "ballots.cvs",
+    "ballots.csv is no run, and plot draws runs. Learn one first: stackelberg learn ": "ballots.csv",
+    "is a folder without a run. Name those that stackelberg learn --out wrote.": "",
+    "exact.npz has no trajectory to draw: it was solved exactly": "exact.npz",
+}
+
+
+@pytest.mark.parametrize("words", NO_RUNS)
+def test_what_is_no_run_is_not_plotted(ballots, tmp_path, words):
+    sb.solve(sb.NashGame(sb.PreferenceMatrix.cycle(3))).save(tmp_path / "exact.npz")
+    with pytest.raises(ValueError, match=re.escape(words.format(folder=tmp_path))):
+        CliRunner().invoke(plot, [str(tmp_path / NO_RUNS[words])], catch_exceptions=False)
 
 
 def test_values_are_numbers_words_or_objects():

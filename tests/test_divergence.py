@@ -10,6 +10,7 @@ from stackelberg.divergence import stretch
 from stackelberg.field import Field, natural_field
 from stackelberg.pairing import starting_point
 from stackelberg.point import Joint
+from stackelberg.saturation import saturation
 
 P = sb.PreferenceMatrix.condorcet([0.5, 0.3, 0.2])
 R = sb.PreferenceMatrix.random(10, seed=0)
@@ -142,6 +143,76 @@ def test_nothing_is_said_of_a_run_that_settles(game, solver):
 
 def test_nothing_is_said_of_a_sampled_run():
     assert sb.solve(NASH, sb.OnlineIPO(0.5), steps=1500, sampling=sb.Sample(5)).report == "ran all 1500 steps"
+
+
+# --- too few records, and networks that saturate ----------------------------------------------------
+
+
+@pytest.mark.parametrize(("steps", "every", "records"), [(3, 10, 2), (40, 10, 5), (900, 50, 19)])
+def test_too_few_records_to_tell_is_said_where_the_gap_did_not_halve(steps, every, records):
+    solution = sb.solve(NASH, sb.OnlineIPO(1e-4), steps=steps, record=sb.Record(every=every))
+    gaps = solution.trajectory.gap
+    assert len(gaps) == records
+    assert solution.report == (
+        f"ran all {steps} steps; the gap went from {gaps[0]:.1e} to {gaps[-1]:.1e} in {records} records, "
+        "too few to tell whether it settles"
+    )
+
+
+def test_nothing_is_said_of_few_records_that_improve_or_of_draws_or_of_none():
+    assert sb.solve(NASH, sb.OnlineIPO(1.0), steps=40).report == "ran all 40 steps"
+    assert sb.solve(NASH, sb.OnlineIPO(1e-4), steps=40, sampling=sb.Sample(5)).report == "ran all 40 steps"
+    for record in (None, sb.Record(gap=False)):
+        assert sb.solve(NASH, sb.OnlineIPO(1e-4), steps=40, record=record).report == "ran all 40 steps"
+
+
+SIX = sb.PreferenceMatrix.random(6, seed=0)
+SATURATING = {
+    "gda": (sb.NashGame(SIX, 0.05), sb.GDA(50.0), {}, "1 of 1"),
+    "relu": (sb.NashGame(SIX, 0.05), sb.GDA(1e3), {"activation": "RELU"}, "1 of 1"),
+    "two players": (sb.StackelbergGame(SIX, 0.05), sb.StackelbergGDA(200.0), {}, "7 of 7"),
+    "adam": (sb.StackelbergGame(SIX, 0.05), sb.StackelbergGDA(5.0), {"optimizer": "Adam"}, "7 of 7"),
+    "reward": (sb.RewardGame(SIX, 0.05), sb.RLOO(1e3), {}, "1 of 1"),
+    "sampled": (sb.NashGame(SIX, 0.05), sb.GDA(50.0), {}, "1 of 1"),
+    "few records": (sb.NashGame(SIX, 0.05), sb.GDA(50.0), {}, "1 of 1"),
+}
+
+
+def network(activation=None, optimizer=None):
+    return sb.Neural(
+        hidden=(16,),
+        activation=sb.Activation[activation] if activation else sb.Activation.TANH,
+        optimizer=getattr(sb, optimizer)() if optimizer else None,
+    )
+
+
+@pytest.mark.parametrize("name", SATURATING)
+def test_networks_that_saturate_say_so(name):
+    pytest.importorskip("torch", reason="torch is not installed")
+    game, solver, options, rows = SATURATING[name]
+    sampling = sb.Sample(20) if name == "sampled" else sb.Enumerate()
+    steps = 30 if name == "few records" else 300
+    solution = sb.solve(game, solver, network(**options), steps=steps, sampling=sampling)
+    assert solution.status is sb.Status.RAN
+    assert solution.report.startswith(f"ran all {steps} steps; the networks saturate: in {rows} rows one action has")
+    players = [solution.leader, solution.follower] if rows == "7 of 7" else [solution.policy]
+    assert all((policy.max(axis=-1) > 1 - 1e-6).all() for policy in players)
+    assert solution.gap > 1e-3
+    after = sb.solve(game, solver, solution.model, steps=20)
+    assert after.gap == pytest.approx(solution.gap, rel=1e-6)  # it is true: nothing moves them any more
+
+
+def test_networks_that_are_rightly_certain_or_go_on_do_not_saturate():
+    pytest.importorskip("torch", reason="torch is not installed")
+    worse = sb.PreferenceMatrix([[0.5, 1.0], [0.0, 0.5]])  # at tau = 0.02 the first is played but for e⁻⁵⁰
+    sure = sb.solve(sb.NashGame(worse, 0.02), sb.GDA(10.0), network(), steps=300)
+    assert sure.policy[0] > 1 - 1e-6
+    assert "saturate" not in sure.report
+    for game, at in ((sb.NashGame(worse, 0.02), sure.model), (sb.NashGame(SIX, 0.05), network())):
+        point = (at if at is sure.model else at.model(game)).point(game, sb.Softmax())
+        assert saturation(point, Field(natural_field(game))) == ""  # the one certain and right, the other neither
+    regressed = sb.solve(sb.StackelbergGame(SIX, 0.05), sb.MirrorDescent(5.0), network(), steps=5)
+    assert "saturate" not in regressed.report
 
 
 # --- the best iterate ------------------------------------------------------------------------------

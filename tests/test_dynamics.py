@@ -98,9 +98,32 @@ def test_on_the_simplex_only_the_active_face_moves():
 def test_beside_a_fixed_point_the_residual_says_so():
     game = sb.NashGame(RPS, 0.3, [0.5, 0.3, 0.2])
     solver = sb.NashMD(0.5)
-    assert sb.spectrum(game, solver).residual > 1e-3
+    with pytest.warns(UserWarning, match="This is no fixed point: a step leads .* Pass at= what the rule has settled"):
+        beside = sb.spectrum(game, solver)
+    assert beside.residual > 1e-3
+    assert beside.drift == pytest.approx(beside.residual / 0.5)
+    assert beside.report.startswith("no fixed point: a step leads ")
     learned = sb.solve(game, solver, steps=400, record=None).policy
-    assert sb.spectrum(game, solver, at=learned).residual < 1e-12
+    settled = sb.spectrum(game, solver, at=learned)
+    assert settled.residual < 1e-12
+    assert settled.report.startswith("attracts: a step multiplies the error by 0.")
+
+
+def test_small_steps_do_not_look_like_rest():
+    game = sb.NashGame(RPS, 0.3, [0.5, 0.3, 0.2])
+    with pytest.warns(UserWarning, match="no fixed point"):
+        found = sb.spectrum(game, sb.OnlineIPO(1e-9), at=[0.6, 0.2, 0.2])
+    assert found.residual < 1e-9
+    assert found.drift == pytest.approx(gradient_norm(game, sb.OnlineIPO(1e-9), at=[0.6, 0.2, 0.2]), rel=1e-4)
+
+
+def test_the_report_says_what_the_eigenvalues_mean():
+    outside = sb.spectrum(sb.NashGame(RPS, 0.05), sb.OnlineIPO(3.0)).report
+    assert outside.startswith("repels: a step multiplies the error by 1.2")
+    unreached = sb.spectrum(sb.StackelbergGame(sb.PreferenceMatrix.condorcet([0.5, 0.3, 0.2]), 0), sb.StackelbergGDA())
+    assert unreached.report == "neither attracts nor repels: the spectral radius is 1"
+    magnet = sb.spectrum(sb.NashGame(RPS, 0), sb.MPO(0.5, magnet_tau=0.2)).report
+    assert magnet.startswith("neither attracts nor repels: the spectral radius is 1")
 
 
 def test_a_schedule_is_read_at_the_step():

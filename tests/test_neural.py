@@ -204,7 +204,7 @@ def test_a_policy_space_rule_on_a_network_learns_a_contextual_game():
 def test_gradient_runs_have_no_residual():
     solution = sb.solve(CONDORCET, sb.StackelbergGDA(), SMALL, steps=2)
     assert solution.trajectory.residual is None
-    assert solution.report == "ran all 2 steps"
+    assert re.fullmatch("ran all 2 steps; the gap went from .* in 2 records, too few to tell .*", solution.report)
     assert sb.solve(CONDORCET, sb.MirrorDescent(), steps=2).model is None
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import stackelberg as sb
-from stackelberg.packing import Packer, Unpacker
+from stackelberg.packing import Packer
+from stackelberg.unpacking import Unpacker
 
 BALLOTS = [(40, ["A", "B", "C"]), (35, ["B", "C", "A"]), (25, ["C", ("A", "B")])]
 VOTES = sb.PreferenceMatrix.from_rankings(BALLOTS)

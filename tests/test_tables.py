@@ -5,6 +5,8 @@ import pytest
 from cases import CONCEPTS, LEARNERS, TAU
 
 import stackelberg as sb
+from stackelberg.field import Field, natural_field
+from stackelberg.pairing import starting_point
 from stackelberg.point import Joint, Point
 from stackelberg.policy import Tabular
 
@@ -88,10 +90,50 @@ def test_a_precision_is_float64_or_float32(dtype):
         sb.Tables(dtype=dtype)
 
 
-def test_draws_are_not_mixed_with_other_tables():
-    game = sb.NashGame(sb.PreferenceMatrix.cycle(3), 0.1)
-    with pytest.raises(ValueError, match="Draws are made from NumPy"):
-        sb.solve(game, sb.EGPO(), sb.Tables("float32"), steps=1, sampling=sb.Sample(10))
+SAMPLINGS = {
+    "on policy": sb.Sample(20),
+    "uniform": sb.Sample(20, sb.LeaveOneOut(), behaviour=sb.UniformActions()),
+}
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("tables", [("float32", None), ("float64", "cpu"), ("float32", "cpu")], ids=str)
+@NAMED
+def test_a_sampled_run_draws_alike_in_every_precision(learner, concept, tables, sampling):
+    """Equal seeds draw equal actions, so that the trajectories differ by rounding alone."""
+    dtype, device = tables
+    if device:
+        pytest.importorskip("torch")
+    game, options = made(learner, concept), {"steps": 20, "record": RECORD, "sampling": SAMPLINGS[sampling], "seed": 3}
+    exact = sb.solve(game, learner.solver, **options)
+    other = sb.solve(game, learner.solver, sb.Tables(dtype, device), **options)
+    atol = 5e-5 if dtype == "float32" else 1e-10
+    for one, two in zip(policies(exact), policies(other), strict=True):
+        np.testing.assert_allclose(two, one, atol=atol)
+    np.testing.assert_allclose(other.trajectory.gap, exact.trajectory.gap, atol=10 * atol)
+    enumerated = sb.solve(game, learner.solver, steps=20, record=RECORD)
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(policies(exact), policies(enumerated), strict=True))
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+@pytest.mark.parametrize("concept", CONCEPTS, ids=lambda concept: concept.name)
+def test_draws_are_unbiased_at_tables_in_float32(concept, device):
+    if device:
+        pytest.importorskip("torch")
+    game = concept.game(sb.PreferenceMatrix.random(4, 3).probabilities, 0.3, REFERENCE)
+    pull, solver = natural_field(game), sb.GDA(geometry=sb.Softmax())
+    point = starting_point(game, solver, sb.Tables("float32", device), pull, None)
+    exact = point_arrays(Field(pull)(point).total)
+    drawing = Field(pull, sb.Sample(50), np.random.default_rng(0))
+    looks = [point_arrays(drawing(point).total) for _ in range(2000)]
+    for wanted, found in zip(exact, zip(*looks, strict=True), strict=True):
+        mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / len(looks) ** 0.5
+        assert (np.abs(mean - wanted) <= 4.5 * error + 1e-6).all()
+        assert (error < 0.03 * np.abs(wanted).max()).all()  # a bias of a seventh of the field would be seen
+
+
+def point_arrays(force):
+    return [np.asarray(part.array if hasattr(part, "array") else part, dtype=float) for part in force.parts]
 
 
 def test_memory_is_used_again_only_when_nobody_holds_it():

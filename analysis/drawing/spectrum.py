@@ -97,7 +97,7 @@ def _words(spectrum: Spectrum, measured: Rate | None) -> tuple[str, str, str]:
     if spectrum.radius >= 1:
         subtitle = f"Dots: eigenvalues of the Jacobian of a step. Some are {fate}."
     note = "A factor is what a step multiplies the error of the policies by, in the end."
-    if spectrum.residual > 1e-6:
+    if not spectrum.is_fixed:
         note += f" This is no fixed point: a step leads {spectrum.residual:.2g} away from it."
     return f"One step of {name}", subtitle, note
 

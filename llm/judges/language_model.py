@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from llm.judges.protocol import Array, JudgeError, OnFailure, Prompt, check_rows, described
 from llm.judges.questions import Question
-from llm.judges.transport import Budget, Line, PairFailure, Retry, Tally
+from llm.judges.transport import (
+    Budget,
+    Line,
+    PairFailure,
+    Retry,
+    Tally,
+    certificates,
+    first_failure,
+    run_to_end,
+)
 from llm.judges.wrappers import Pace
 
 
@@ -86,7 +93,7 @@ class LanguageModelJudge:
         check_rows(prompts, first=first, second=second)
         pairs = list(zip(prompts, first, second, strict=True))
         bodies = [self._body(*pair) for pair in pairs for pair in (pair, (pair[0], pair[2], pair[1]))]
-        answers, failure = _run(self._all(bodies))
+        answers, failure = run_to_end(self._all(bodies))
         orders = answers.reshape(-1, 2)
         p = (orders[:, 0] + (1 - orders[:, 1])) / 2
         self.tally.judged += int((~np.isnan(p)).sum())
@@ -107,14 +114,14 @@ class LanguageModelJudge:
         failure: JudgeError | None = None
         headers = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
         limits = httpx2.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
-        async with httpx2.AsyncClient(headers=headers, limits=limits, timeout=None, verify=_certificates()) as client:
+        async with httpx2.AsyncClient(headers=headers, limits=limits, timeout=None, verify=certificates()) as client:
             line = Line(client, self._address, self.timeout, self.retry, self.budget, self.tally, self._pace)
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(min(self.concurrency, len(bodies))):
                         group.create_task(self._work(line, work, answers))
             except* JudgeError as failures:
-                failure = _first(failures)
+                failure = first_failure(failures)
         return answers, failure
 
     async def _work(self, line: Line, work: Iterator[tuple[int, dict[str, Any]]], answers: Array) -> None:
@@ -128,26 +135,3 @@ class LanguageModelJudge:
     @property
     def _address(self) -> str:
         return self.url.rstrip("/") + "/chat/completions"
-
-
-@cache
-def _certificates() -> Any:
-    """Made once: it takes a tenth of a second."""
-    import httpx2
-
-    return httpx2.create_ssl_context()
-
-
-def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run it, in a thread of its own where an event loop is already running (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
-
-
-def _first(failures: BaseExceptionGroup[JudgeError]) -> JudgeError:
-    failure = failures.exceptions[0]
-    return failure if isinstance(failure, JudgeError) else _first(failure)

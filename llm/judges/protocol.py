@@ -51,7 +51,10 @@ class JudgeError(RuntimeError):
         partial: the judgements it had made, (n,), NaN where there are none; None where there are none at all.
             :class:`llm.judges.Cached` saves them before it lets the error pass.
         judge: whose judgements ``partial`` are: a wrapper between that changes them must not keep them as its own.
+        status: the code with which a server refused, if that was it.
     """
+
+    status: int | None = None
 
     def __init__(self, message: str, partial: Array | None = None, judge: Any = None) -> None:
         super().__init__(message)

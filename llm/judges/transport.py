@@ -7,8 +7,10 @@ import email.utils
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 from llm.judges.protocol import JudgeError
@@ -88,6 +90,15 @@ class Tally:
 
 
 @dataclass(frozen=True)
+class Words:
+    """How failures are told: what was wanted, what was asked with, and what to do."""
+
+    wanted: str = "judgement"
+    asked: str = "text"
+    advice: str = "run again: judgements kept in a Cached judge are not asked for twice"
+
+
+@dataclass(frozen=True)
 class Line:
     """One way to a server: where, how patiently, and what it has cost so far.
 
@@ -99,6 +110,8 @@ class Line:
         budget: the most it may spend.
         tally: what it has spent.
         pace: turns for calls, if limited.
+        words: how failures are told.
+        decode: from the reply's bytes to what ``read`` is given.
     """
 
     client: Any
@@ -108,6 +121,8 @@ class Line:
     budget: Budget
     tally: Tally
     pace: Pace | None = None
+    words: Words = Words()
+    decode: Callable[[bytes], Any] = json.loads
 
     async def post(self, body: Mapping[str, Any], read: Callable[[Any], Answer]) -> Answer:
         """What ``read`` makes of the server's JSON, after as many attempts as it takes.
@@ -129,8 +144,8 @@ class Line:
             self.tally.retries += 1
             await asyncio.sleep(self.retry.wait(attempt, asked))
         raise PairFailure(
-            f"{self.url} failed {attempt + 1} time(s) in a row, at last: {problem}. "
-            "See to the server and run again: judgements kept in a Cached judge are not asked for twice."
+            f"{self.url} failed {attempt + 1} time(s) in a row, at last: {problem}. See to the server and "
+            f"{self.words.advice}."
         )
 
     async def _turn(self) -> None:
@@ -140,10 +155,7 @@ class Line:
         for name in ("calls", "tokens"):
             limit = getattr(allowed, name)
             if limit is not None and getattr(spent, name) >= limit:
-                raise BudgetSpent(
-                    f"The budget of {limit} {name} is spent. Raise it and run again: judgements kept in a Cached judge "
-                    "are not asked for twice."
-                )
+                raise BudgetSpent(f"The budget of {limit} {name} is spent. Raise it and {self.words.advice}.")
         spent.calls += 1
 
     async def _attempt(self, body: Mapping[str, Any], read: Callable[[Any], Answer]) -> Answer:
@@ -159,23 +171,24 @@ class Line:
         if reply.status_code in PASSING:
             raise _Passing(f"status {reply.status_code}", _retry_after(reply.headers.get("retry-after")))
         if reply.status_code in OF_THIS_PAIR:
-            raise PairFailure(f"{self.url} refused a text with status {reply.status_code}: {reply.text[:300]}")
+            refused = f"{self.url} refused a {self.words.asked} with status {reply.status_code}"
+            raise _of_status(PairFailure(f"{refused}: {reply.text[:300]}"), reply.status_code)
         if reply.status_code != 200:
-            raise JudgeError(
-                f"{self.url} answers {reply.status_code}: {reply.text[:300]}. Check the address, the key and the model."
-            )
+            answered = f"{self.url} answers {reply.status_code}: {reply.text[:300]}."
+            raise _of_status(JudgeError(f"{answered} Check the address, the key and the model."), reply.status_code)
         return self._read(reply, read)
 
     def _read(self, reply: Any, read: Callable[[Any], Answer]) -> Answer:
         try:
-            answer = json.loads(reply.content)
+            answer = self.decode(reply.content)
             tokens = answer["usage"]["total_tokens"] if self.budget.tokens is not None else _tokens(answer)
             if type(tokens) is not int or tokens < 0:
                 raise RubbishError(f"total_tokens is {tokens!r:.40}")
             self.tally.tokens += tokens
             return read(answer)
         except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
-            raise _Passing(f"an answer that holds no judgement ({type(error).__name__}: {error!s:.200})") from None
+            problem = f"{type(error).__name__}: {error!s:.200}"
+            raise _Passing(f"an answer that holds no {self.words.wanted} ({problem})") from None
 
 
 class _Passing(Exception):
@@ -184,6 +197,35 @@ class _Passing(Exception):
     def __init__(self, message: str, asked: float | None = None) -> None:
         super().__init__(message)
         self.asked = asked
+
+
+@cache
+def certificates() -> Any:
+    """For an ``httpx2`` client; made once, for it takes a tenth of a second."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+def run_to_end(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run it, in a thread of its own where an event loop is already running (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+def first_failure(failures: BaseExceptionGroup[JudgeError]) -> JudgeError:
+    """The first of those that tasks beside each other met."""
+    failure = failures.exceptions[0]
+    return failure if isinstance(failure, JudgeError) else first_failure(failure)
+
+
+def _of_status(error: JudgeError, status: int) -> JudgeError:
+    error.status = status
+    return error
 
 
 def _tokens(answer: Any) -> int:

@@ -1,8 +1,10 @@
 """What a learning run does: spectrum near a solution, fitted rate, cycles, and how steep the field is."""
 
 from stackelberg.dynamics.cycle import Cycle, Motion, detect_cycle
-from stackelberg.dynamics.rate import Interval, Law, Rate, fit_rate
-from stackelberg.dynamics.spectrum import Spectrum, gradient_norm, lipschitz, spectrum
+from stackelberg.dynamics.law import Interval, Law, Rate
+from stackelberg.dynamics.local import gradient_norm, lipschitz
+from stackelberg.dynamics.rate import fit_rate
+from stackelberg.dynamics.spectrum import Spectrum, spectrum
 
 __all__ = [
     "Cycle",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
+from stackelberg.dynamics.law import Interval, Law, Rate
 from stackelberg.dynamics.series import Line
 from stackelberg.validation import Array, as_floats, shown
 
@@ -18,76 +18,6 @@ STRONG = 10.0
 """Difference of the Bayesian information criterion that is very strong evidence (Kass and Raftery 1995)."""
 FEWEST = 8
 """A run with fewer records than this, after the burn-in and above rounding, is not judged."""
-
-
-class Law(enum.Enum):
-    """How errors fall, as a sentence."""
-
-    LINEAR = "linear: each step multiplies the error by one factor"
-    SUBLINEAR = "sublinear: the error falls as a power of the steps"
-    UNDECIDED = "undecided: the records do not tell, or the error does not fall"
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number and its 95 % interval.
-
-    >>> Interval(0.9, 0.88, 0.92).holds(0.91)
-    True
-    """
-
-    value: float
-    low: float
-    high: float
-
-    def holds(self, number: float) -> bool:
-        """Whether a number lies in the interval."""
-        return self.low <= number <= self.high
-
-    def __str__(self) -> str:
-        """Four digits, or as many as tell the ends apart."""
-        digits = next((d for d in range(4, 8) if f"{self.low:.{d}g}" != f"{self.high:.{d}g}"), 7)
-        return f"{self.value:.{digits}g} [{self.low:.{digits}g}, {self.high:.{digits}g}]"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rate:
-    """A fitted rate.
-
-    Attributes:
-        law: what the evidence says.
-        factor: ρ of ``error ≈ c ρ^t``, the factor a step.
-        exponent: a of ``error ≈ c t^{−a}``.
-        scale: c, under the law that fits better; of the middle run where there are several.
-        evidence: difference of the two Bayesian information criteria, above 0 for linear; summed over runs.
-        window: first and last step that were fitted, in any run.
-        records: how many records were fitted, in all runs.
-        runs: how many runs; above 1 the intervals are over runs.
-    """
-
-    law: Law
-    factor: Interval
-    exponent: Interval
-    scale: float
-    evidence: float
-    window: tuple[float, float]
-    records: int
-    runs: int
-
-    def __str__(self) -> str:
-        match self.law:
-            case Law.LINEAR:
-                return f"linear: factor a step {self.factor}"
-            case Law.SUBLINEAR:
-                return f"sublinear: ∝ t⁻ᵃ with a = {self.exponent}"
-            case _:
-                return "rate undecided"
-
-    def predict(self, steps: ArrayLike) -> Array:
-        """The fitted errors at these steps, under the law that fits better."""
-        t = np.asarray(steps, dtype=float)
-        curve = self.factor.value**t if self.evidence >= 0 else np.maximum(t, 1) ** -self.exponent.value
-        return np.asarray(self.scale * curve)
 
 
 def fit_rate(
@@ -185,7 +115,7 @@ def _window(t: Array, errors: Array, burn_in: float, rounding: float, run: int) 
     if kept.sum() < FEWEST:
         raise ValueError(
             f"Run {run} has {kept.sum()} records after the burn-in and above rounding, and {FEWEST} are needed. "
-            "Record more often, sb.Record(every=1), or run longer."
+            "Record more often, sb.Record(every=1) or --every 1, or run longer."
         )
     return t[kept], np.log(errors[kept])
 

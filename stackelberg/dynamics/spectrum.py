@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,21 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackelberg.diagnostics import diagnostics
-from stackelberg.dynamics.chart import Chart
-from stackelberg.dynamics.coordinates import velocity
+from stackelberg.dynamics.local import jacobian, place, velocity_near
 from stackelberg.dynamics.state import StateChart, settled
-from stackelberg.field import Field, natural_field
 from stackelberg.game import Game
-from stackelberg.geometry import Simplex
-from stackelberg.pairing import check_pairing, starting_point
-from stackelberg.point import Point
-from stackelberg.policy import Tabular
 from stackelberg.solvers.base import Solver
-from stackelberg.validation import Array, shown
+from stackelberg.validation import Array
 
-LARGEST = 2500
-"""No more coordinates than this: a Jacobian of 50 MB, and some seconds. A Follower of 50 actions has 2,450."""
+ONE = 1e-9
+"""A spectral radius this close to 1 is 1: the differences that the Jacobian is made of tell no more."""
+STILL = 1e-6
+"""A point is taken for a fixed point where a step leads at most this far from it, per unit of learning rate."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,17 +34,39 @@ class Spectrum:
             rates, the slowest (largest real part) first; −τ ± iλ: a pull of strength τ, a rotation of speed λ.
         residual: how far one step leads from the point, in the solver's coordinates; 0 at a fixed point, and only
             there do the eigenvalues say where the run goes.
+        drift: the residual per unit of learning rate, so that small steps do not look like rest.
     """
 
     solver: Solver
     eigenvalues: NDArray[np.complex128]
     field_eigenvalues: NDArray[np.complex128]
     residual: float
+    drift: float
 
     @cached_property
     def radius(self) -> float:
         """The spectral radius: below 1 the fixed point attracts, above it repels; 0 where nothing can move."""
         return float(np.abs(self.eigenvalues).max(initial=0.0))
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the point is a fixed point, to 1e-6 per unit of learning rate."""
+        return self.drift <= STILL
+
+    @property
+    def report(self) -> str:
+        """What the eigenvalues say of a run that comes near the point, or that they say nothing."""
+        if not self.is_fixed:
+            return (
+                f"no fixed point: a step leads {self.residual:.2g} away, {self.drift:.2g} per unit of learning rate, "
+                "so that the eigenvalues do not say where a run goes. Pass at= what the rule has settled at"
+            )
+        turning = f", turning once in {self.period:.4g} steps" if self.period < np.inf else ""
+        if self.radius < 1 - ONE:
+            return f"attracts: a step multiplies the error by {self.factor:.6g}{turning}"
+        if self.radius > 1 + ONE:
+            return f"repels: a step multiplies the error by {self.factor:.6g}{turning}"
+        return f"neither attracts nor repels: the spectral radius is 1{turning}"
 
     @property
     def factor(self) -> float:
@@ -87,6 +105,9 @@ def spectrum(game: Game, solver: Solver, at: Any = None, *, context: int | None 
         ValueError: the solver is not for the game, the point is at the boundary where logits have no tangent, or
             there are more than 2,500 coordinates.
 
+    Warns:
+        UserWarning: the point is no fixed point of the rule; ``report`` says so too.
+
     Example:
         Regularised rock-paper-scissors pulls by τ and turns by √3/6:
 
@@ -96,8 +117,10 @@ def spectrum(game: Game, solver: Solver, at: Any = None, *, context: int | None 
         array([-0.3+0.288675j, -0.3-0.288675j])
         >>> round(found.factor, 6), round(abs(1 - 0.5 * 0.3 + 0.5j * 3**0.5 / 6), 6)
         (0.862168, 0.862168)
+        >>> found.report
+        'attracts: a step multiplies the error by 0.862168, turning once in 37.35 steps'
     """
-    field, chart = _place(game, solver, at, context)
+    field, chart = place(game, solver, at, context)
     rates = solver.rates(step, len(chart.centre.tables))
     seen = field.at_scale(solver.scale(step))
     states = StateChart(settled(solver, chart.centre, seen, step), chart)
@@ -109,106 +132,17 @@ def spectrum(game: Game, solver: Solver, at: Any = None, *, context: int | None 
         return np.concatenate([chart.coordinates(point.step(rates, direction)), states.flat(after)])
 
     here = update(np.zeros(size))
-    return Spectrum(
+    residual = float(np.linalg.norm(here[: chart.size]))
+    found = Spectrum(
         solver=solver,
-        eigenvalues=_sorted(_jacobian(update, size, chart.width), np.abs),
-        field_eigenvalues=_sorted(_jacobian(_velocity(field, chart), chart.size, chart.width), np.real),
-        residual=float(np.linalg.norm(here[: chart.size])),
+        eigenvalues=_sorted(jacobian(update, size, chart.width), np.abs),
+        field_eigenvalues=_sorted(jacobian(velocity_near(field, chart), chart.size, chart.width), np.real),
+        residual=residual,
+        drift=residual / max(max(float(np.max(rate)) for rate in rates.parts), np.finfo(float).tiny),
     )
-
-
-def lipschitz(game: Game, solver: Solver, at: Any = None, *, context: int | None = None) -> float:
-    """The field's local Lipschitz constant ``‖∂v/∂θ‖₂`` in the solver's coordinates, at the solution or ``at``.
-
-    Along a run it is ``trajectory.lipschitz``, recorded with ``sb.Record(forces=True)``.
-
-    Args:
-        game: the game.
-        solver: names the coordinates: probabilities on the simplex, else logits.
-        at: policies, as in :func:`spectrum`.
-        context: which context, where there are several.
-
-    Raises:
-        ValueError: as :func:`spectrum`.
-
-    Example:
-        >>> import stackelberg as sb
-        >>> from stackelberg.dynamics import lipschitz
-        >>> round(lipschitz(sb.NashGame(sb.PreferenceMatrix.cycle(3), tau=0.4), sb.EGPO()) ** 2, 6)  # τ² + λ²
-        0.243333
-    """
-    field, chart = _place(game, solver, at, context)
-    jacobian = _jacobian(_velocity(field, chart), chart.size, chart.width)
-    return float(np.linalg.norm(jacobian, 2)) if chart.size else 0.0
-
-
-def gradient_norm(game: Game, solver: Solver, at: Any = None, *, context: int | None = None) -> float:
-    """The norm of the field of all players in the solver's coordinates, up to a constant a row; 0 at the solution.
-
-    Along a run it is ``trajectory.gradient_norm``, recorded with ``sb.Record(forces=True)``.
-
-    Args:
-        game: the game.
-        solver: names the coordinates: probabilities on the simplex, else logits.
-        at: policies, as in :func:`spectrum`.
-        context: which context, where there are several.
-
-    Raises:
-        ValueError: as :func:`spectrum`.
-
-    Example:
-        >>> import stackelberg as sb
-        >>> from stackelberg.dynamics import gradient_norm
-        >>> game = sb.NashGame(sb.PreferenceMatrix.cycle(3), tau=0)
-        >>> round(gradient_norm(game, sb.SelfPlay(), at=[0.5, 0.25, 0.25]) ** 2, 6)
-        0.03125
-    """
-    field, chart = _place(game, solver, at, context)
-    return float(np.linalg.norm(_velocity(field, chart)(np.zeros(chart.size))))
-
-
-def _place(game: Game, solver: Solver, at: Any, context: int | None) -> tuple[Field, Chart]:
-    """The field, and the coordinates round the point of interest."""
-    check_pairing(game, solver)
-    contexts = game.preference.contexts
-    if (contexts is None) != (context is None) or not 0 <= (context or 0) < (contexts or 1):
-        wanted = "leave context out" if contexts is None else f"choose one from 0 to {contexts - 1}"
-        raise ValueError(f"context is {shown(context)}, and the game has {contexts or 'no'} contexts: {wanted}.")
-    field = Field(natural_field(game))
-    centre = _exact(game, solver, field) if at is None else starting_point(game, solver, None, field.pull, at)
-    chart = Chart.at(centre, context or 0)
-    if chart.size > LARGEST:
-        raise ValueError(
-            f"There are {chart.size:,} coordinates, too many for a spectrum. "
-            f"Choose a smaller game: {LARGEST:,} at most."
-        )
-    return field, chart
-
-
-def _exact(game: Game, solver: Solver, field: Field) -> Point:
-    """The exact solution as a point of the solver's geometry."""
-    target, geometry = diagnostics(game).target(), solver.moves_in
-    if isinstance(geometry, Simplex):
-        return Point(geometry, tuple(Tabular.from_probabilities(policy, geometry.floor) for policy in target))
-    if any((policy == 0).any() for policy in target):
-        raise ValueError(
-            "The exact solution has zeros, and logits have no tangent there. Raise tau, or pass at= inside the simplex."
-        )
-    return starting_point(game, solver, None, field.pull, target if len(target) > 1 else target[0])
-
-
-def _velocity(field: Field, chart: Chart) -> Callable[[Array], Array]:
-    def at(flat: Array) -> Array:
-        point = chart.point(flat)
-        return chart.flat(velocity(point.geometry, point.tables, field.natural(point).total, field.pull))
-
-    return at
-
-
-def _jacobian(function: Callable[[Array], Array], size: int, width: float) -> Array:
-    """By central differences, column by column."""
-    columns = [(function(width * e) - function(-width * e)) / (2 * width) for e in np.eye(size)]
-    return np.array(columns).reshape(size, size).T
+    if not found.is_fixed:
+        warnings.warn(f"This is {found.report}.", stacklevel=2)
+    return found
 
 
 def _sorted(jacobian: Array, size: Callable[[Any], Any]) -> NDArray[np.complex128]:

@@ -85,12 +85,14 @@ def _surrogate(role: Role, batch: Batch, baseline: Baseline, kl: KL) -> Surrogat
     )
 
 
-def loss(parts: Sequence[Surrogate], kappa: float = 1.0) -> Any:
+def loss(parts: Sequence[Surrogate], kappa: float = 1.0, leader: float = 1.0) -> Any:
     """``−Leader + κ · Follower``, for something that minimises; one role alone gives ``−value``.
+
+    ``leader`` weighs the Leader, where only the Follower moves.
 
     With shared parameters, κ weighs two directions in one vector. With separate parameters it is a ratio of
     learning rates under plain gradient steps; under Adam, which divides each by its own size, a weight on the
     loss then changes nothing: give the Follower κ times the learning rate in place of it.
     """
-    factors = (1.0, kappa)[: len(parts)]
+    factors = (leader, kappa)[: len(parts)]
     return -sum(factor * part.sign * part.value for factor, part in zip(factors, parts, strict=True))

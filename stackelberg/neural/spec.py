@@ -69,8 +69,9 @@ class Neural:
         for name, widths in (("hidden", self.hidden), ("embedding", (self.embedding,))):
             if any(isinstance(width, bool) or not isinstance(width, int) or width < 1 for width in widths):
                 raise ValueError(f"{name} must hold positive whole numbers, not {shown(widths)}. Pass for example 16.")
-        if not callable(self.activation):
-            raise TypeError(f"activation must be a function, not {shown(self.activation)}. Pass sb.Activation.TANH.")
+        if not callable(self.activation) or isinstance(self.activation, type):
+            names = ", ".join(f"sb.Activation.{each.name}" for each in Activation)
+            raise TypeError(f"activation must be a function, not {shown(self.activation)}. Pass one of {names}.")
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f'dtype must be "float32" or "float64", not {shown(self.dtype)}. Tables are float64.')
         Tables(self.dtype, self.device).kernel()  # refuses a device that is not there

@@ -21,7 +21,8 @@ class NashMDPG(Solver):
 
     Args:
         learning_rate: η, a number or a schedule t ↦ η.
-        mixture: β, the weight of the reference's logits in the opponent, in [0, 1].
+        mixture: β, the weight of the reference's logits in the opponent, in [0, 1]. It weights the reference, as
+            ``mixture_coef`` did in TRL's code (its documentation did not say which of the two).
 
     Example:
         >>> import stackelberg as sb

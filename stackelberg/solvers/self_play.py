@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from stackelberg.field import Field
 from stackelberg.game import Game, NashGame
+from stackelberg.geometry import Geometry, Natural
 from stackelberg.point import Joint, Point
 from stackelberg.solvers.base import Solver
 
@@ -21,6 +22,8 @@ class SelfPlay(Solver):
 
     Args:
         learning_rate: η, a number or a schedule t ↦ η.
+        geometry: ``Natural()``, multiplicative weights; or ``Softmax()``, the policy gradient of the same game in
+            logits or parameters, as language models take it.
 
     Example:
         >>> import stackelberg as sb
@@ -30,8 +33,15 @@ class SelfPlay(Solver):
         (0.3, True)
     """
 
+    geometry: Geometry = Natural()  # noqa: RUF009  # frozen
+
     games: ClassVar[tuple[type[Game], ...]] = (NashGame,)
     keeps_regulariser: ClassVar[bool] = False
+
+    @property
+    def moves_in(self) -> Geometry:
+        """The geometry that was asked for."""
+        return self.geometry
 
     def direction(self, t: int, point: Point, field: Field, state: Any) -> tuple[Joint, Any]:
         """The payoff g alone."""

@@ -36,7 +36,7 @@ def test_the_cache_of_y_changes_nothing(architecture, draw):
     policy = policy_of(architecture)
     sampling = llm.Rollouts(max_new_tokens=10, leaders=2, followers=2, **DRAWS[draw])
     with_cache, without = (
-        llm.generate(policy, PROMPTS, sampling, seed=5, generator=TransformersGenerator(reuse=reuse))
+        llm.generate(policy, PROMPTS, sampling, seed=22, generator=TransformersGenerator(reuse=reuse))
         for reuse in (True, False)
     )
     assert said(with_cache) == said(without)
@@ -150,3 +150,12 @@ def test_any_generator_of_the_protocol_serves():
     (episode,) = llm.generate(policy, ["hi"], llm.Rollouts(), generator=Parrot())
     assert (episode.leader.text, episode.follower.text) == ("polly", "polly")
     assert math.isnan(llm.generator_gap([episode], *policy.score([episode])))
+
+
+def test_rollouts_name_their_generator_and_an_argument_goes_before_it():
+    policy, sampling = tiny_policy(), llm.Rollouts(max_new_tokens=4, generator=Parrot())
+    assert policy.generate(["hi"], sampling)[0].leader.text == "polly"
+    assert policy.refine(["hi"], rounds=1, sampling=sampling) == [["polly", "polly"]]
+    own = llm.generate(policy, ["hi"], sampling, generator=TransformersGenerator())
+    assert own == llm.generate(policy, ["hi"], llm.Rollouts(max_new_tokens=4))
+    assert own[0].leader.text != "polly"

@@ -12,7 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import torch
 
+import llm
+import stackelberg as sb
 from llm.judges import (
     BothOrders,
     Budget,
@@ -26,6 +29,7 @@ from llm.judges import (
     Retry,
     kept,
 )
+from llm.testing import tiny_policy
 
 FAULTS = ["500", "429", "rubbish", "no letters", "impossible", "late", "hang", "drip", "cut"]
 QUICK = Retry(attempts=12, first_wait=0.01, longest=5.0)
@@ -449,3 +453,52 @@ def test_refusals(settings, says):
         Question(letters=("A", "A"))
     with pytest.raises(ValueError, match="attempts"):
         Retry(attempts=0)
+
+
+# --- training against a faulty judge ---------------------------------------------------------------
+
+
+def trained(judge, folder=None, steps=3):
+    policy = tiny_policy()
+    game = sb.StackelbergGame(judge, contexts=["Why?", "How?", "Who?"], tau=0.05)
+    sampling = llm.Rollouts(prompts=6, max_new_tokens=5)
+    solver = sb.StackelbergGDA(learning_rate=1e-2)
+    checkpoint = None if folder is None else sb.Checkpoint(folder, every=1)
+    solution = sb.solve(game, solver, policy, steps=steps, sampling=sampling, checkpoint=checkpoint)
+    return solution, torch.cat([weight.detach().flatten() for weight in policy.parameters()])
+
+
+def test_training_ends_right_though_a_third_of_the_calls_fails(server):
+    _, wanted = trained(judge_at(server))
+    healthy_calls = len(server.bodies)
+    server.fault = thirty_percent
+    solution, found = trained(judge_at(server))
+    assert len(server.bodies) - healthy_calls > healthy_calls
+    assert (found == wanted).all()
+    assert (solution.trajectory["skipped"] == 0).all()
+
+
+def test_training_leaves_out_and_counts_what_the_judge_skips(server):
+    server.fault = lambda body, attempt: "rubbish" if hashlib.sha256(body).digest()[0] < 32 else "none"
+    retry = Retry(attempts=2, first_wait=0.01, longest=0.02)
+    solution, _ = trained(judge_at(server, on_failure=OnFailure.SKIP, retry=retry))
+    assert 0 < solution.trajectory["skipped"].mean() < 0.8
+    assert solution.status is sb.Status.RAN
+
+
+def test_training_stops_with_a_judge_that_fails_and_goes_on_where_it_was(server, tmp_path):
+    _, wanted = trained(judge_at(server))
+    calls = {"left": 30}
+
+    def dies(body, attempt):
+        calls["left"] -= 1
+        return "none" if calls["left"] > 0 else "500"
+
+    server.fault = dies
+    judge = judge_at(server, retry=Retry(attempts=2, first_wait=0.01, longest=0.02))
+    with pytest.raises(JudgeError):
+        trained(judge, tmp_path)
+    assert (tmp_path / "checkpoint-1" / "trainer_state.json").exists()
+    server.fault = lambda body, attempt: "none"
+    _, found = trained(judge, tmp_path)
+    assert (found == wanted).all()

@@ -17,8 +17,8 @@ from llm.judges.pairs import PreferencePair, hold_out, judge_pairs, read_pairs
 from llm.judges.report import report
 from llm.judges.testing import letters
 from llm.preference_model import Kind, Training, train_preference_model
-from llm.preference_run import last_checkpoint
 from llm.preference_trainer import PreferenceTrainer, preference_loss
+from llm.run_folder import last_checkpoint
 
 QUICK = {"learning_rate": 0.01, "batch_size": 16, "save_every": 5}
 

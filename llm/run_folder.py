@@ -12,6 +12,9 @@ from typing import Any
 
 from llm.judges.pairs import PreferencePair
 
+CONFIG = "config.yaml"
+"""What a run was asked for; it may lie in the folder before the run begins."""
+
 
 def run_identity(train: Sequence[PreferencePair], base: str | Path, training: Any) -> dict[str, Any]:
     """What a run depends on: the base, a hash of the pairs, and the settings (a dataclass)."""
@@ -31,7 +34,7 @@ def claim(out: Path, run: dict[str, Any], *, resume: bool) -> None:
                 f"{out} was started otherwise: {', '.join(changed)}. Resume it as it was, or take a new folder."
             )
         return
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and any(each.name != CONFIG for each in out.iterdir()):
         raise ValueError(f"{out} is not empty. Name a new folder, or go on with the run in it by --resume.")
     out.mkdir(parents=True, exist_ok=True)
     written = mark.with_suffix(".part")
@@ -39,10 +42,24 @@ def claim(out: Path, run: dict[str, Any], *, resume: bool) -> None:
     written.replace(mark)
 
 
-def last_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint: Trainer writes ``trainer_state.json`` last, so one without it was cut short."""
-    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json") if _is_json(state)]
-    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
+def last_checkpoint(folder: Path, *needed: str) -> str | None:
+    """The newest whole checkpoint: Trainer writes ``trainer_state.json`` last, so one without it was cut short.
+
+    Args:
+        folder: that holds ``checkpoint-N``.
+        needed: files that a whole one has besides.
+
+    Raises:
+        ValueError: if the newest one that was written to its end has lost one of them since.
+    """
+    ended = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json") if _is_json(state)]
+    if not ended:
+        return None
+    newest = max(ended, key=lambda path: int(path.name.rpartition("-")[2]))
+    for name in needed:
+        if not (newest / name).is_file() or not (newest / name).stat().st_size:
+            raise ValueError(f"{newest} has lost {name}. Delete {newest} to go on from the checkpoint before it.")
+    return str(newest)
 
 
 def _is_json(path: Path) -> bool:

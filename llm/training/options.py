@@ -1,0 +1,61 @@
+"""How a language model is trained, beside where the solver says to go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the optimizer and the devices do; the solver says where to go.
+
+    The loop is :class:`transformers.Trainer`'s; run it with ``accelerate launch`` for several processes. Step size and
+    its schedule are the solver's ``learning_rate``; a step's rollouts are ``Rollouts.prompts`` over all processes, and
+    ``Rollouts.micro_batch_tokens`` bounds what is held at once.
+
+    Args:
+        optimizer: transformers' name of one: ``"adamw_torch"``, ``"adafactor"``, ``"sgd"``, …
+        weight_decay: of AdamW.
+        max_grad_norm: gradients are clipped to this norm; 0 does not clip.
+        bf16: meant to compute in bfloat16. It has **no effect yet**: everything is computed as the weights are loaded.
+        trackers: transformers' ``report_to``, such as ``("tensorboard",)``, ``("wandb",)`` or ``("trackio",)``, beside
+            the JSONL and CSV files that a run's folder always has.
+        callbacks: of transformers.
+        arguments: any other of :class:`transformers.TrainingArguments`, by name.
+
+    Example:
+        >>> Training(max_grad_norm=0.5).max_grad_norm
+        0.5
+    """
+
+    optimizer: str = "adamw_torch"
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    bf16: bool = False
+    trackers: tuple[str, ...] = ()
+    callbacks: tuple[Any, ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in sorted(_OURS & set(self.arguments)):
+            raise ValueError(f"arguments sets {name}, but {_OURS_WHY.get(name, 'solve sets it')}. Leave it out.")
+
+
+_OURS_WHY = {
+    "learning_rate": "the solver has the learning rate",
+    "lr_scheduler_type": "the solver's learning_rate may be a schedule",
+    "warmup_steps": "the solver's learning_rate may be a schedule",
+    "warmup_ratio": "the solver's learning_rate may be a schedule",
+    "max_steps": "solve(steps=) has the steps",
+    "num_train_epochs": "solve(steps=) has the steps",
+    "gradient_accumulation_steps": "Rollouts(micro_batch_tokens=) accumulates",
+    "per_device_train_batch_size": "Rollouts(prompts=) is the batch of all devices together",
+    "output_dir": "solve(checkpoint=) has the folder",
+    "seed": "solve(seed=) has it",
+}
+_OURS = {*_OURS_WHY, "optim", "weight_decay", "max_grad_norm", "bf16", "report_to", "save_strategy", "save_steps"}

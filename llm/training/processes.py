@@ -1,0 +1,96 @@
+"""Several processes as one: how a step's prompts are divided, and sums over all."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from llm.training.draws import Share
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that share a run.
+
+    Args:
+        index: which it is.
+        count: how many there are.
+
+    Example:
+        >>> Processes(1, 2).share(["a", "b", "c"])
+        Share(prompts=['b', 'c'], first=1)
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def share(self, prompts: Sequence[Any]) -> Share:
+        """This process's part of a step's prompts; parts differ by one prompt at most."""
+        begin, end = (len(prompts) * i // self.count for i in (self.index, self.index + 1))
+        return Share(list(prompts[begin:end]), begin)
+
+    def total(self, number: float) -> float:
+        """The sum over all processes."""
+        return float(self.totals(torch.tensor([number], dtype=torch.float64))[0])
+
+    def totals(self, numbers: torch.Tensor) -> torch.Tensor:
+        """The sums over all processes, of numbers on the CPU."""
+        if self.count == 1:
+            return numbers
+        there = numbers.to(_device())
+        torch.distributed.all_reduce(there)
+        return there.cpu()
+
+    def add_up(self, weights: Sequence[nn.Parameter]) -> None:
+        """Make every gradient the sum of all processes'; one that a process does not have counts as 0."""
+        if self.count == 1:
+            return
+        has = self.totals(torch.tensor([float(weight.grad is not None) for weight in weights]))
+        for weight, some in zip(weights, has.tolist(), strict=True):
+            if not some:
+                continue
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+            torch.distributed.all_reduce(weight.grad)
+
+    def agree(self, weights: Sequence[nn.Parameter]) -> None:
+        """Begin where the first process begins: adapters are drawn anew in each."""
+        if self.count > 1:
+            for weight in weights:
+                torch.distributed.broadcast(weight.data, 0)
+
+    def same(self, value: Any) -> Any:
+        """What the first process has, on all."""
+        return self.each(value)[0]
+
+    def each(self, value: Any) -> list[Any]:
+        """What every process has, on all."""
+        if self.count == 1:
+            return [value]
+        found: list[Any] = [None] * self.count
+        torch.distributed.all_gather_object(found, value)
+        return found
+
+    def part(self) -> None:
+        """Wait for the others, and see to it that the program's end takes leave of them: an abrupt one aborts."""
+        if self.count > 1:
+            self.total(0.0)
+            atexit.unregister(_take_leave)
+            atexit.register(_take_leave)
+
+
+ALONE = Processes()
+
+
+def _take_leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
