@@ -43,7 +43,7 @@ _Found = TypeVar("_Found")
 
 
 def along_rows(act: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
-    """Run ``act`` with NumPy's smallest buffer.
+    """Run ``act`` with a small NumPy buffer.
 
     A table times one number a row is else computed by way of the buffer: as many copies of the number as a row is
     long are written there first, which takes longer than the product.
@@ -51,7 +51,7 @@ def along_rows(act: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
 
     @wraps(act)
     def with_small_buffer(*args: _Given.args, **options: _Given.kwargs) -> _Found:
-        before = np.setbufsize(16)
+        before = np.setbufsize(2 * SHORT)
         try:
             return act(*args, **options)
         finally:

@@ -61,7 +61,7 @@ class Tabular:
     @classmethod
     def mean(cls, sums: Array, count: int, kernel: Kernel) -> Tabular:
         """The mean policy, from ``sums`` of the probabilities of ``count``."""
-        return cls._of(kernel.share(sums, np.full((1,) * sums.ndim, float(count))), FLOOR, kernel)
+        return cls._of(np.multiply(sums, 1 / count, out=kernel.take(sums.shape)), FLOOR, kernel)
 
     @classmethod
     def _of(cls, probabilities: Array, floor: float, kernel: Kernel) -> Tabular:

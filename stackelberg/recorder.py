@@ -10,7 +10,7 @@ from stackelberg.diagnostics import Diagnostics
 from stackelberg.dynamics.coordinates import coordinates, norms, velocity
 from stackelberg.field import Field
 from stackelberg.game import Game
-from stackelberg.kernel import Kernel
+from stackelberg.kernel import Kernel, laid_out
 from stackelberg.point import Joint, Point
 from stackelberg.policy import Tabular
 from stackelberg.record import Record, Trajectory
@@ -52,7 +52,7 @@ class Recorder:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up the records where :meth:`state` left them."""
-        self.sums, self.seen = [np.array(total) for total in state["sums"]], state["seen"]
+        self.sums, self.seen = [laid_out(total) for total in state["sums"]], state["seen"]
         self.steps, self.best = state["steps"].tolist(), state["best"]
         self.policies, self.before = state["policies"], state["before"]
         self.rows = {name: list(row) for name, row in state["rows"].items()}
@@ -71,7 +71,7 @@ class Recorder:
     def _accumulate(self, point: Point) -> None:
         self.seen += 1
         if not self.sums:
-            self.sums = [table.probabilities.copy() for table in point.tables]
+            self.sums = [laid_out(table.probabilities) for table in point.tables]
             return
         for total, table in zip(self.sums, point.tables, strict=True):
             table.add_to(total)
