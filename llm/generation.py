@@ -121,6 +121,7 @@ class TransformersGenerator:
                 past_key_values=_with_room(rows, speaker.core, sampling.max_new_tokens),
                 logits_processor=[chooser],
                 stopping_criteria=stops,
+                synced_gpus=False,  # where weights are cut among processes, they are together while something is drawn
             )
         said = out.sequences[:, rows.ids.shape[1] :].tolist()
         drawn = [

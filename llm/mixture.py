@@ -127,8 +127,9 @@ def mixture_log_probs(
         Strip((*turn.prompt, *turn.content), (Span(len(turn.prompt) - 1, turn.completion.tokens),)) for turn in turns
     ]
     scorer = _MixtureScorer(sampling, micro_batch_tokens=sampling.micro_batch_tokens, mixture=mixture)
-    with torch.no_grad():
-        return scorer(policy.speaker(LEADER), strips, reference=policy.reference(LEADER)).log_prob
+    speaker = policy.speaker(LEADER)
+    with torch.no_grad(), policy.computing.scoring(speaker.device):
+        return scorer(speaker, strips, reference=policy.reference(LEADER)).log_prob
 
 
 def mixed(own: Tensor, theirs: Tensor, mixture: float) -> Tensor:

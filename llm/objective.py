@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from llm.generation import Completion
 from llm.logprobs import Scorer, micro_batches
-from llm.rollouts import Episode, Rollouts, unfinished_penalty
+from llm.rollouts import Episode, Rollouts, Turn, unfinished_penalty
 from llm.scoring import score
 from stackelberg.gradient import (
     KL,
@@ -103,7 +104,7 @@ def losses(
     earned = torch.tensor(preference, dtype=torch.float64) + torch.tensor(penalty, dtype=torch.float64)
     share = torch.tensor([1 / len(episodes)] * len(episodes) if weights is None else weights, dtype=torch.float64)
     scorer = Scorer(sampling, micro_batch_tokens=2**62)  # the parts below are within the budget already
-    for rows in _parts(episodes, sampling, baseline):
+    for rows in parts_of(episodes, sampling, baseline):
         said = [episodes[i] for i in rows]
         first, second = score(
             policy, said, sampling, kl=isinstance(kl, RaoBlackwell), scorer=scorer, one_sequence=one_sequence
@@ -138,7 +139,7 @@ def generator_gap(episodes: Sequence[Episode], leader: Completions, follower: Co
     return max(gaps)
 
 
-def _parts(episodes: Sequence[Episode], sampling: Rollouts, baseline: Baseline) -> list[list[int]]:
+def parts_of(episodes: Sequence[Episode], sampling: Rollouts, baseline: Baseline) -> list[list[int]]:
     """Rows in micro-batches; a prompt's rows stay together where the baseline compares them."""
     option = "micro_batch_tokens" if sampling.backward_tokens is None else "backward_tokens"
     budget = getattr(sampling, option)
@@ -154,6 +155,19 @@ def _parts(episodes: Sequence[Episode], sampling: Rollouts, baseline: Baseline) 
         [row for i in part for row in whole[i]]
         for part in micro_batches([max(lengths[i] for i in rows) * len(rows) for rows in whole], budget, option)
     ]
+
+
+def silent(policy: TransformerPolicy, *, followed: bool) -> list[Episode]:
+    """Two rollouts in which next to nothing is said, to be weighed with 0.
+
+    Args:
+        policy: whose end mark is said.
+        followed: whether somebody follows.
+    """
+    mark = policy.ending().pad
+    said = Completion((mark,), None, finished=True)
+    leader, follower = (Turn((mark,) * length, said, (), "") for length in (1, 2))
+    return [Episode(0, answer, [], leader, follower if followed else None) for answer in range(2)]
 
 
 def _check(

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from llm.computing import Computing
 from llm.dialogue import Dialogue, Prompt, announced
 from llm.ending import Ending
 from llm.lora import LoRA
@@ -41,6 +42,7 @@ class TransformerPolicy:
         keeps_earlier_turns: whether [x][y] is a beginning of [x][y][instruction] in this chat template.
         one_sequence: whether one forward pass serves both players: it is kept, and both are one model. Where the
             template does not keep it, the log says so.
+        computing: the precision in which it speaks and is scored, ``training.bf16``'s.
 
     Example:
         >>> from llm.testing import tiny_policy
@@ -59,6 +61,7 @@ class TransformerPolicy:
         training: Training | None = None,
     ) -> None:
         self.training = Training() if training is None else training
+        self.computing = Computing(torch.bfloat16 if self.training.bf16 else None)
         self.players = players
         self.tokenizer = tokenizer
         self.dialogue = Dialogue() if dialogue is None else dialogue

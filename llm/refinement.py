@@ -83,14 +83,16 @@ class _Say:
 
     def _batch(self, turn: int, role: int, prompts: list[Tokens], at: int) -> Any:
         part = range(at, min(at + self.batch, len(prompts)))
-        return self.generator.generate(
-            self.policy.speaker(role),
-            [prompts[i] for i in part],
-            sampling=self.sampling,
-            ending=self.policy.ending(self.sampling.stop),
-            tokenizer=self.policy.tokenizer,
-            seeds=[seeds_for(self.seed, turn, i) for i in part],
-        ).completions
+        speaker = self.policy.speaker(role)
+        with self.policy.computing.generating(speaker.device):
+            return self.generator.generate(
+                speaker,
+                [prompts[i] for i in part],
+                sampling=self.sampling,
+                ending=self.policy.ending(self.sampling.stop),
+                tokenizer=self.policy.tokenizer,
+                seeds=[seeds_for(self.seed, turn, i) for i in part],
+            ).completions
 
     def _check(self, prompts: list[Tokens]) -> None:
         room = self.policy.max_positions - self.sampling.max_new_tokens

@@ -150,7 +150,9 @@ def generate(
     lengths = [draw.room(x, messages[i]) * max(1, sampling.followers) for i, _, x in asked]
     episodes: dict[int, list[Episode]] = {}
     for batch in micro_batches(lengths, 2**62 if _schedules(chosen) else sampling.micro_batch_tokens):
-        for place, drawn in zip(batch, draw.batch([asked[i] for i in batch], messages), strict=True):
+        with policy.computing.generating(policy.speaker(LEADER).device):
+            said = draw.batch([asked[i] for i in batch], messages)
+        for place, drawn in zip(batch, said, strict=True):
             episodes[place] = drawn
     return [episode for place in sorted(episodes) for episode in episodes[place]]
 

@@ -65,7 +65,8 @@ def score(
     scorer = Scorer(sampling, micro_batch_tokens=2**62) if scorer is None else scorer
     found: dict[Key, tuple[Tensor, Tensor, Tensor | None]] = {}
     for job in _jobs(policy, episodes, together):
-        scores = scorer(job.policy, job.strips, reference=job.reference, kl=kl)
+        with policy.computing.scoring(job.policy.device):
+            scores = scorer(job.policy, job.strips, reference=job.reference, kl=kl)
         exact: Iterable[Tensor | None] = scores.kl or [None] * len(job.keys)
         found.update(zip(job.keys, zip(scores.log_prob, scores.reference or [], exact, strict=True), strict=True))
     leader = _completions([found[LEADER, each.answer] for each in episodes])

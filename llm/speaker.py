@@ -62,7 +62,8 @@ class Speaker:
             yield
             return
         before = _active_adapters(self.network)
-        frozen = [(weight, weight.requires_grad) for weight in self.network.parameters()]
+        learns = {name: weight.requires_grad for name, weight in self.network.named_parameters()}
+        weights = list(self.network.parameters())
         try:
             if isinstance(self.state, Base):
                 with self.network.disable_adapter():
@@ -72,8 +73,9 @@ class Speaker:
                 yield
         finally:
             self.network.set_adapter(before)
-            for weight, learns in frozen:
-                weight.requires_grad_(learns)
+            for names in (zip(learns, weights, strict=True), self.network.named_parameters()):
+                for name, weight in names:  # FSDP may have put others in the place of those of the beginning
+                    weight.requires_grad_(learns[name])
 
     @contextmanager
     def listening(self) -> Iterator[None]:

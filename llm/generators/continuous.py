@@ -39,6 +39,7 @@ class ContinuousBatching:
 
     Raises:
         GeneratorError: transformers gave no completion for some prompt.
+        ValueError: the policy is scored in another precision than it would be drawn in.
 
     Source: Yu et al., *Orca: a distributed serving system for transformer-based generative models* (2022); Kwon et
     al., *Efficient memory management for large language model serving with PagedAttention* (2023).
@@ -73,6 +74,7 @@ class ContinuousBatching:
         memory: Any = None,
     ) -> Generated:
         """See :class:`llm.Generator`."""
+        _check_precision(speaker)
         longest = max((len(prompt) for prompt in prompts), default=0) + sampling.max_new_tokens
         config = self._config(speaker.device, longest, len(prompts))
         config.seed = seeds_for(*seeds) if seeds else 0
@@ -96,6 +98,16 @@ class ContinuousBatching:
         if device.type == "cpu" and config.max_batch_tokens is None:
             config.max_batch_tokens = 1024  # the mask of transformers' own 8192 takes half a gigabyte
         return config
+
+
+def _check_precision(speaker: Speaker) -> None:
+    """Refuse autocast, which is of one thread, and transformers draws in another."""
+    kind, dtype = speaker.device.type, speaker.core.get_input_embeddings().weight.dtype
+    if torch.is_autocast_enabled(kind) and dtype != torch.get_autocast_dtype(kind):
+        raise ValueError(
+            f"Continuous batching would draw in {dtype}, the precision of the weights, and Training(bf16=True) scores "
+            "in bfloat16. Train adapters on a base in bfloat16, or use TransformersGenerator."
+        )
 
 
 def _settings(sampling: Sampling, ending: Ending) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from llm.objective import Part, losses
+from llm.objective import Part, losses, parts_of, silent
 from llm.policy import TransformerPolicy
 from llm.rollouts import FOLLOWER, LEADER, Rollouts
 from llm.sampling import seeds_for
@@ -160,29 +160,27 @@ class _Step:
         share = learner.processes.share(asked)
         seed = seeds_for(learner.seed, LOOKS, self.number, look.number)
         draws = Draws([], np.zeros(0))
-        if share.prompts:  # there may be fewer prompts than processes
-            draws = draw(learner.game, learner.policy, share, learner.sampling, look, seed)
+        with learner.processes.whole():
+            if share.prompts:  # there may be fewer prompts than processes
+                draws = draw(learner.game, learner.policy, share, learner.sampling, look, seed)
         if isinstance(learner.baseline, LeaveOneOut):
             draws = draws.compared()
         self.draws.append(draws)
         everywhere = learner.processes.total(len(draws.episodes))
         if everywhere == 0:
             raise ValueError(f"The judge skipped all rollouts of step {self.number + 1}. Look at what it was asked.")
-        if not draws.episodes:
-            return
-        for part in losses(
-            learner.policy,
-            draws.episodes,
-            draws.earned.tolist(),
-            learner.returns(look),
-            sampling=learner.sampling,
-            kappa=follower,
-            leader=leader,
-            baseline=learner.baseline,
-            kl=learner.sampling.kl,
-            weights=[1 / everywhere] * len(draws.episodes) if draws.weights is None else draws.weights.tolist(),
-        ):
-            part.loss.backward()  # type: ignore[no-untyped-call]
+        weights = [1 / everywhere] * len(draws.episodes) if draws.weights is None else draws.weights.tolist()
+        terms: dict[str, Any] = {"kappa": follower, "leader": leader, "kl": learner.sampling.kl}
+        terms |= {"sampling": learner.sampling, "baseline": learner.baseline}
+        earned, returns = draws.earned.tolist(), learner.returns(look)
+
+        def nothing() -> Part:
+            rows = silent(learner.policy, followed=learner.players == 2)
+            return next(losses(learner.policy, rows, [0.0] * len(rows), returns, weights=[0.0] * len(rows), **terms))
+
+        parts = losses(learner.policy, draws.episodes, earned, returns, weights=weights, **terms)
+        count = len(parts_of(draws.episodes, learner.sampling, learner.baseline))
+        for part in learner.processes.pull(parts, count, nothing):
             if learner.watch is not None:
                 learner.watch(look, part, draws)
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Training:
     """What the optimizer and the devices do; the solver says where to go.
 
-    The loop is :class:`transformers.Trainer`'s; run it with ``accelerate launch`` for several processes. Step size and
+    The loop is :class:`transformers.Trainer`'s; run it with ``accelerate launch`` for several processes, and with
+    ``accelerate launch --use_fsdp --fsdp_version 2`` to cut the weights among them (see
+    :mod:`llm.training.sharding`). Step size and
     its schedule are the solver's ``learning_rate``; a step's rollouts are ``Rollouts.prompts`` over all processes, and
     ``Rollouts.micro_batch_tokens`` bounds what is held at once.
 
@@ -22,7 +22,8 @@ class Training:
         optimizer: transformers' name of one: ``"adamw_torch"``, ``"adafactor"``, ``"sgd"``, …
         weight_decay: of AdamW.
         max_grad_norm: gradients are clipped to this norm; 0 does not clip.
-        bf16: meant to compute in bfloat16. It has **no effect yet**: everything is computed as the weights are loaded.
+        bf16: compute in bfloat16, in drawing and in scoring alike. The weights that learn stay as they are loaded, in
+            float32, and so do the optimizer's numbers: in bfloat16 a step of 5e-6 moves few of them.
         trackers: transformers' ``report_to``, such as ``("tensorboard",)``, ``("wandb",)`` or ``("trackio",)``, beside
             the JSONL and CSV files that a run's folder always has.
         callbacks: of transformers.
@@ -31,6 +32,9 @@ class Training:
     Example:
         >>> Training(max_grad_norm=0.5).max_grad_norm
         0.5
+
+    Raises:
+        ValueError: if ``arguments`` sets what something else here sets, or what transformers does not know.
     """
 
     optimizer: str = "adamw_torch"
@@ -44,6 +48,19 @@ class Training:
     def __post_init__(self) -> None:
         for name in sorted(_OURS & set(self.arguments)):
             raise ValueError(f"arguments sets {name}, but {_OURS_WHY.get(name, 'solve sets it')}. Leave it out.")
+        if self.arguments:
+            _check_names(self.arguments)
+
+
+def _check_names(arguments: Mapping[str, Any]) -> None:
+    """Refuse what :class:`transformers.TrainingArguments` has not, with the nearest name that it has."""
+    from transformers import TrainingArguments
+
+    known = {each.name for each in fields(TrainingArguments) if each.init}
+    for name in sorted(set(arguments) - known):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]}?" if near else "Leave it out."
+        raise ValueError(f"transformers.TrainingArguments has no argument {name}. {hint}")
 
 
 _OURS_WHY = {
@@ -57,5 +74,11 @@ _OURS_WHY = {
     "per_device_train_batch_size": "Rollouts(prompts=) is the batch of all devices together",
     "output_dir": "solve(checkpoint=) has the folder",
     "seed": "solve(seed=) has it",
+    "fp16": "its losses would have to be scaled; Training(bf16=True) has half precision",
+    "fsdp": "accelerate launch --use_fsdp --fsdp_version 2 has it",
+    "fsdp_config": "accelerate launch --use_fsdp --fsdp_version 2 has it",
+    "deepspeed": "this loop has no DeepSpeed; accelerate launch --use_fsdp --fsdp_version 2 cuts weights",
+    "gradient_checkpointing": "the policy has it, TransformerPolicy.of(gradient_checkpointing=True)",
+    "activation_checkpointing": "the policy has it, TransformerPolicy.of(gradient_checkpointing=True)",
 }
 _OURS = {*_OURS_WHY, "optim", "weight_decay", "max_grad_norm", "bf16", "report_to", "save_strategy", "save_steps"}

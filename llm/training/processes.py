@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from llm.objective import Part
 from llm.training.draws import Share
 
 
@@ -45,6 +47,22 @@ class Processes:
         there = numbers.to(_device())
         torch.distributed.all_reduce(there)
         return there.cpu()
+
+    def whole(self) -> AbstractContextManager[None]:
+        """Within, every weight is here, and this process may draw as much or as little as it likes."""
+        return nullcontext()
+
+    def pull(self, parts: Iterator[Part], count: int, nothing: Callable[[], Part]) -> Iterator[Part]:
+        """Take the micro-batches one by one, each followed by its backward pass.
+
+        Args:
+            parts: whose losses are made as they are asked for.
+            count: how many there are.
+            nothing: makes one that weighs nothing, for processes that must all make as many.
+        """
+        for part in parts:
+            part.loss.backward()  # type: ignore[no-untyped-call]
+            yield part
 
     def add_up(self, weights: Sequence[nn.Parameter]) -> None:
         """Make every gradient the sum of all processes'; one that a process does not have counts as 0."""

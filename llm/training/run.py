@@ -127,8 +127,10 @@ class Run(TrainerCallback):
     def _evaluate(self, step: int) -> dict[str, float]:
         """Ask on held-out prompts, on the first process; the others wait."""
         learner, self.asked = self.learner, True
-        if learner.processes.index == 0:
-            self.evaluated = self.evaluation.run(learner.policy, learner.game, learner.sampling)
+        with learner.processes.whole():
+            if learner.processes.index == 0:
+                self.evaluated = self.evaluation.run(learner.policy, learner.game, learner.sampling)
+        if learner.processes.index == 0 and self.evaluated is not None:
             if self.checkpoint is not None:
                 self.evaluated.write(Path(self.checkpoint.folder) / "samples", step)
             self._warn(self.evaluated.warnings)

@@ -24,6 +24,7 @@ from llm.training.learner import Learner, check_rules
 from llm.training.logbook import Logbook
 from llm.training.processes import Processes
 from llm.training.run import Run, logger
+from llm.training.sharding import Cut
 from llm.training.solution import TrainedSolution
 from llm.training.trainer import WEIGHTS, GameTrainer
 from stackelberg.checkpoint import Checkpoint
@@ -70,6 +71,7 @@ def train(
         ValueError: if game, solver, rollouts and policy do not fit, or the folder holds another run.
     """
     _check(game, solver, steps, sampling, seed, tolerance, start)
+    Cut.asked()  # or refused, before anything is begun
     evaluation = _evaluation(record, game)
     given = Checkpoint(checkpoint) if checkpoint is not None and not isinstance(checkpoint, Checkpoint) else checkpoint
     with _folder(given) as (folder, kept), Interrupts() as interrupts, ExitStack() as stack:
@@ -90,6 +92,7 @@ def train(
         with showing(run, steps, progress and learner.processes.index == 0) as run.meter:
             if step < steps or found is not None:
                 trainer.train(resume_from_checkpoint=found)
+        trainer.hand_back()
         if interrupts.pending is not None:
             interrupts.stop(run.farewell())
         solution = run.solution()
@@ -134,7 +137,12 @@ def _check(game: Any, solver: Any, steps: Any, sampling: Any, seed: Any, toleran
 
 def _arguments(policy: TransformerPolicy, folder: Path, steps: int, seed: int) -> TrainingArguments:
     """What transformers' trainer is told."""
-    wanted = policy.training
+    wanted, launched = policy.training, os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if launched not in ("no", "bf16" if wanted.bf16 else "no"):
+        raise ValueError(
+            f"Launched with mixed precision {launched}, and the policy has Training(bf16={wanted.bf16}). "
+            "Launch with --mixed_precision no: the policy's own is what counts."
+        )
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=max(steps, 1),
@@ -142,7 +150,6 @@ def _arguments(policy: TransformerPolicy, folder: Path, steps: int, seed: int) -
         optim=wanted.optimizer,
         weight_decay=wanted.weight_decay,
         max_grad_norm=wanted.max_grad_norm,
-        bf16=wanted.bf16,
         report_to=list(wanted.trackers) or "none",
         per_device_train_batch_size=1,
         logging_strategy="no",

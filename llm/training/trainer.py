@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,25 +13,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from llm.policy import TransformerPolicy
 from llm.training.draws import Draws
 from llm.training.learner import Learner
+from llm.training.networks import Networks
+from llm.training.parts import gathered, like, optimizer_of_parts
+from llm.training.processes import Processes
+from llm.training.sharding import Cut, cut_up, unseen
 
 WEIGHTS = "learned.safetensors"
-
-
-class Networks(nn.Module):
-    """Everything that a policy computes with, as one module for the trainer: what learns, and the references."""
-
-    def __init__(self, policy: TransformerPolicy) -> None:
-        super().__init__()
-        players = policy.players
-        speakers = (*players.policies, *players.references)
-        self.networks = nn.ModuleList({id(each.network): each.network for each in speakers}.values())
-
-    def train(self, mode: bool = True) -> Networks:
-        """Nothing: a policy has no dropout, and sets what gradient checkpointing needs itself."""
-        return self
 
 
 class GameTrainer(Trainer):
@@ -41,17 +31,16 @@ class GameTrainer(Trainer):
     """
 
     def __init__(self, learner: Learner, arguments: TrainingArguments, callbacks: list[TrainerCallback]) -> None:
-        arguments._n_gpu = min(arguments.n_gpu, 1)  # one process drives one device; several are launched
+        one_device(arguments)
         steps = torch.utils.data.TensorDataset(torch.arange(arguments.max_steps))
-        self.networks = Networks(learner.policy)
-        super().__init__(self.networks, arguments, train_dataset=steps, callbacks=callbacks)
-        for name, cuts in {"FSDP": self.is_fsdp_enabled, "DeepSpeed": self.is_deepspeed_enabled}.items():
-            if cuts:
-                raise ValueError(
-                    f"{name} cuts weights among processes, and this loop reads them whole. Launch plain processes "
-                    "(accelerate launch --multi_gpu), each with the whole model; lora= and gradient_checkpointing= "
-                    "make it fit."
-                )
+        self.original, self.cut = learner.policy, Cut.asked()
+        self.networks = Networks(learner.policy) if self.cut is None else cut_up(learner, self.cut, arguments.device)
+        with unseen():
+            super().__init__(self.networks, arguments, train_dataset=steps, callbacks=callbacks)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise ValueError(
+                "An Accelerator of this process cuts weights already. Leave it out: this loop cuts them itself."
+            )
         # no wrapping: processes add their gradients up themselves, and a wrapper would keep a second copy of them
         self.accelerator.prepare_model = partial(self.accelerator.prepare_model, evaluation_mode=True)
         learner.processes.agree([weight for own in learner.learners for weight in own])
@@ -78,6 +67,8 @@ class GameTrainer(Trainer):
                         groups.append({"params": group, "weight_decay": self.args.weight_decay * decays})
                         self.owners.append(player)
             self.optimizer = kind(groups, **options)
+            if self.cut is not None:
+                optimizer_of_parts(self.optimizer)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
@@ -96,10 +87,9 @@ class GameTrainer(Trainer):
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Leave the step's gradient in the weights."""
         step = self.state.global_step
-        with self.compute_loss_context_manager():
-            self.drawn = self.learner.compute(step, self.optimizer)
+        self.drawn = self.learner.compute(step, self.optimizer)
         gradients = [each.grad for own in self.learner.learners for each in own if each.grad is not None]
-        norm = nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
+        norm = gathered(nn.utils.get_total_norm(gradients)) if gradients else torch.zeros(())
         self.gradient_norm = float(norm)
         if not torch.isfinite(norm):
             for own in self.learner.learners:
@@ -108,10 +98,19 @@ class GameTrainer(Trainer):
             self.control.should_training_stop = True
         return torch.zeros((), device=self.args.device)
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write what has been learnt; all processes ask, and the first one writes."""
         folder = Path(output_dir or self.args.output_dir or ".")
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({name: weight.detach().contiguous() for name, weight in self._learned().items()}, folder / WEIGHTS)
+        found = {name: gathered(weight.detach()).contiguous() for name, weight in self._learned().items()}
+        if self.args.should_save:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(found, folder / WEIGHTS)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.cut is not None and not self.args.should_save:
+            optimizer: Any = self.optimizer
+            optimizer.state_dict()  # its parts are for whoever writes
+        super()._save_optimizer_and_scheduler(output_dir)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         found, own = load_file(Path(resume_from_checkpoint) / WEIGHTS), self._learned()
@@ -119,9 +118,31 @@ class GameTrainer(Trainer):
             raise ValueError(f"{resume_from_checkpoint} holds other weights than this policy learns. Take its own run.")
         with torch.no_grad():
             for name, weight in own.items():
-                weight.copy_(found[name])
+                weight.copy_(like(found[name], weight))
+
+    def hand_back(self) -> None:
+        """Write what a policy cut up has learnt into the one that was given; all processes together."""
+        if self.cut is None or self.learner.policy is self.original:
+            return
+        whole = dict(Networks(self.original).named_parameters())
+        with torch.no_grad():
+            for name, weight in self._learned().items():
+                whole[name].copy_(gathered(weight))
+        self.learner.policy = self.original
+        self.learner.processes = Processes(self.learner.processes.index, self.learner.processes.count)
 
     def _learned(self) -> dict[str, nn.Parameter]:
         """Every weight that learns, once, by name."""
         learns = {id(weight) for own in self.learner.learners for weight in own}
         return {name: weight for name, weight in self.networks.named_parameters() if id(weight) in learns}
+
+
+def one_device(arguments: TrainingArguments) -> None:
+    """One process drives one device, and says so where there are several."""
+    if arguments.n_gpu > 1:
+        warnings.warn(
+            f"This process sees {arguments.n_gpu} devices and uses one. For all of them: "
+            f"accelerate launch --multi_gpu --num_processes {arguments.n_gpu}.",
+            stacklevel=2,
+        )
+        arguments._n_gpu = 1
