@@ -198,30 +198,39 @@ class Kernel:
             floor: the smallest probability whose logarithm is told from 0's.
         """
         moved = moved.up_to_constants()
-        table, logits = self.take(moved.shape), self.take(moved.shape)
+        table, logits, inner = self.take(moved.shape), self.take(moved.shape), self._column(moved.shape)
+        least, on = self._least(floor), True
         for part in blocks(moved.shape):
-            moved.write(table[part], part, logits[part])
-            project(table[part], out=table[part])
-        logits, finite, total, inner = self.logarithms(table, floor, logits)
-        return table, logits, finite and self.is_on_simplex(table), total, inner
+            own, rows = table[part], logits[part]
+            moved.write(own, part, rows)
+            on = self.is_on_simplex(project(own, out=own)) and on
+            np.log(np.maximum(own, least(own), out=rows), out=rows)
+            inner[part] = self._dot(own, rows)
+        return table, logits, on and bool(np.isfinite(inner).all()), None, inner[..., 0]
 
     def is_on_simplex(self, table: Any) -> bool:
         """Whether every row sums to one, as far as the numbers that were projected could tell."""
         return bool(np.abs(row_sums(table) - 1).max() < np.sqrt(np.finfo(self.dtype).eps))
 
-    def logarithms(
-        self, table: Array, floor: float, out: Array | None = None
-    ) -> tuple[Array, bool, None, Array | None]:
+    def logarithms(self, table: Array, floor: float) -> tuple[Array, bool, None, Array | None]:
         """``log max(table, floor)``, whether all are finite, no sums, and the inner numbers."""
-        logits, inner = self.take(table.shape) if out is None else out, self._column(table.shape)
-        least: Array | None = None
+        logits, inner, least = self.take(table.shape), self._column(table.shape), self._least(floor)
         for part in blocks(table.shape):
-            rows, own = logits[part], table[part]
-            if least is None or least.shape != rows.shape:
-                least = np.full_like(rows, max(floor, np.finfo(self.dtype).tiny))  # much quicker than one number
-            np.log(np.maximum(own, least, out=rows), out=rows)
+            own, rows = table[part], logits[part]
+            np.log(np.maximum(own, least(own), out=rows), out=rows)
             inner[part] = self._dot(own, rows)
         return logits, bool(np.isfinite(inner).all()), None, inner[..., 0]
+
+    def _least(self, floor: float) -> Callable[[Array], Array]:
+        """Makes tables of the smallest probability that is told from 0: a maximum with one number is much slower."""
+        made: dict[tuple[int, ...], Array] = {}
+
+        def like(table: Array) -> Array:
+            if table.shape not in made:
+                made[table.shape] = np.full_like(table, max(floor, np.finfo(self.dtype).tiny))
+            return made[table.shape]
+
+        return like
 
     def dot(self, weights: Array, values: Array) -> Array:
         """``Σ_y weights(y) values(y)`` of every row, without the last axis."""
@@ -241,13 +250,13 @@ class Kernel:
             weight: (…, 1) what the row weighs; None for 1.
             total: (…, 1) the sums of the weights; None for 1.
         """
-        weight = np.ones((1,) * table.ndim, self.dtype) if weight is None else weight
-        weight = weight if total is None else weight / total
         force, gradient = Combination.of(natural).up_to_constants(), self.take(table.shape)
+        share = np.ones((1,) * table.ndim, self.dtype) if total is None else 1 / total
+        weight = share if weight is None else weight * share
         for part in blocks(table.shape):
             rows, own = gradient[part], table[part]
             force.write(rows, part, self.scratch(rows))
-            rows -= self._dot(own, rows) / row_sums(own)
+            rows -= self._dot(own, rows) * tile(share, part)
             rows *= own
             rows *= tile(weight, part)
         return gradient
