@@ -14,6 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from llm.fields import check_fields
+from stackelberg.judged import check_prompt
+from stackelberg.validation import shown
+
 logger = logging.getLogger(__name__)
 
 Prompt = str | Sequence[Mapping[str, str]]
@@ -161,6 +165,9 @@ class Dialogue:
     instruction: str = "Improve the previous answer!"
     template: Template = field(default_factory=ChatTemplate)
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     def leader_prompt(self, tokenizer: Any, prompt: Prompt) -> list[int]:
         """[x]: the ids of the prompt, up to where y begins."""
         return self.template.opening_ids(tokenizer, self.template.render(tokenizer, conversation(prompt)))
@@ -201,12 +208,20 @@ def conversation(prompt: Prompt) -> Messages:
         >>> conversation("Why?")
         [{'role': 'user', 'content': 'Why?'}]
     """
-    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(each) for each in prompt]
-    if not messages or not all({"role", "content"} <= set(message) for message in messages):
-        raise ValueError(
-            f'A prompt is a text or a list such as [{{"role": "user", "content": "..."}}], not {prompt!r:.80}.'
-        )
-    return messages
+    check_prompt(prompt)
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(each) for each in prompt]
+
+
+def check_prompts(prompts: Any, name: str = "prompts") -> None:
+    """Refuse one text where a list of them is wanted, and what is no list.
+
+    >>> check_prompts("Why?")
+    Traceback (most recent call last):
+    ValueError: prompts is the one text 'Why?'. Pass a list of them.
+    """
+    if isinstance(prompts, str) or not isinstance(prompts, Sequence):
+        kind = "the one text " if isinstance(prompts, str) else ""
+        raise ValueError(f"{name} is {kind}{shown(prompts)}. Pass a list of them.")
 
 
 def keeps_earlier_turns(tokenizer: Any, dialogue: Dialogue | None = None) -> bool:
