@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from stackelberg.neural.language import END, Language
 
@@ -54,7 +56,8 @@ class Speaker:
         """Random parameters, (size,): normal, of a scale that makes log-probabilities vary by about one nat."""
         scales = {"read": self.hidden**-0.5, "keep": self.hidden**-0.5, "speak": 2 * self.hidden**-0.5}
         rows = self.shapes.items()
-        draw = {name: torch.randn(_size(shape), generator=generator, dtype=torch.float64) for name, shape in rows}
+        kind: dict[str, Any] = {"dtype": torch.float64, "device": generator.device}
+        draw = {name: torch.randn(_size(shape), generator=generator, **kind) for name, shape in rows}
         return torch.cat([draw[name] * scales.get(name, 0.5 if "bias" in name else 1.0) for name in self.shapes])
 
     def conditionals(self, vector: Tensor, features: Tensor, role: int) -> Tensor:
@@ -96,11 +99,16 @@ class Speaker:
         return torch.cat(levels, dim=-2), level
 
     def _turn(self, weights: dict[str, Tensor], state: Tensor, token: int) -> Tensor:
-        """The state after one more token, for any shape (..., hidden)."""
+        """The state after one more token, for any shape (..., hidden).
+
+        In single operations, for ``torch.gru_cell`` is another one on CUDA, whose derivatives have no ``vmap``.
+        """
         rows = state.reshape(-1, self.hidden)
-        heard = weights["embedding"][token].expand_as(rows)
-        kept = torch.gru_cell(heard, rows, weights["read"], weights["keep"], weights["read_bias"], weights["keep_bias"])
-        return kept.view(state.shape)
+        heard = linear(weights["embedding"][token].expand_as(rows), weights["read"], weights["read_bias"]).chunk(3, -1)
+        kept = linear(rows, weights["keep"], weights["keep_bias"]).chunk(3, -1)
+        reset, update = (torch.sigmoid(old + new) for old, new in zip(kept[:2], heard[:2], strict=True))
+        proposed = torch.tanh(heard[2] + kept[2] * reset)
+        return ((rows - proposed) * update + proposed).view(state.shape)
 
 
 def _size(shape: tuple[int, ...]) -> int:
