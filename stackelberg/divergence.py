@@ -58,7 +58,7 @@ def stretch(point: Point, rates: Joint, field: Field) -> tuple[float, float] | N
         direction = exact(point).total
         ahead = point.step(PROBE * rates, direction)
         apart = _norm(_coordinates(ahead) - _coordinates(point))
-        change = exact(ahead).total - direction
+        change = _seen(point, exact(ahead).total - direction)
         numbers = (_norm(change) / apart, _norm(rates * change) / apart) if apart else (np.nan, np.nan)
     return numbers if ahead.finite and np.isfinite(numbers).all() else None
 
@@ -130,7 +130,12 @@ def _kappa(rates: Joint, who: str) -> str:
 
 
 def _coordinates(point: Point) -> Joint:
-    return point.probabilities if isinstance(point.geometry, Simplex) else point.logits
+    return _seen(point, point.probabilities if isinstance(point.geometry, Simplex) else point.logits)
+
+
+def _seen(point: Point, vector: Joint) -> Joint:
+    """A vector of the point's own arrays in NumPy's float64."""
+    return Joint(tuple(table.kernel.exact(part) for table, part in zip(point.own, vector.parts, strict=True)))
 
 
 def _norm(vector: Joint) -> float:

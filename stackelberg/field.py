@@ -66,6 +66,8 @@ class Pull(ABC):
     tau: Joint
     references: Joint
     shapes: tuple[tuple[int, ...], ...]
+    _scaled: tuple[Pull, float] | None = None
+    """Whose τ this one has, and how many times it."""
 
     @abstractmethod
     def at(self, tables: tuple[Tabular, ...]) -> Forces:
@@ -84,13 +86,16 @@ class Pull(ABC):
         if scale == 1:
             return self
         scaled = copy.copy(self)
-        scaled.tau = self.tau * scale
+        scaled.tau, scaled._scaled = self.tau * scale, (self, scale)
         return scaled
 
     def on(self, kernel: Kernel) -> Any:
         """The same pull with its numbers as ``kernel`` has tables; made once."""
         if type(kernel) is Kernel and kernel.dtype == np.float64:
             return self
+        if self._scaled is not None:
+            pull, scale = self._scaled
+            return pull.on(kernel).at_scale(scale)
         made: tuple[Kernel, Pull] | None = vars(self).get("_made")
         if made is None or made[0] is not kernel:
             there = copy.copy(self)

@@ -1,4 +1,4 @@
-"""Tables in other precisions and on torch devices: the same solvers, the same trajectories."""
+"""Tables in other precisions: the same solvers, the same trajectories; ``test_devices.py`` has torch's."""
 
 import numpy as np
 import pytest
@@ -26,26 +26,9 @@ def policies(solution):
 
 
 @NAMED
-def test_torch_in_float64_walks_numpys_way(learner, concept):
-    pytest.importorskip("torch")
+def test_float32_walks_the_same_way_as_far_as_it_can_see(learner, concept):
     game = made(learner, concept)
-    ours = sb.solve(game, learner.solver, steps=30, record=RECORD)
-    theirs = sb.solve(game, learner.solver, sb.Tables(device="cpu"), steps=30, record=RECORD)
-    for one, other in zip(policies(ours), policies(theirs), strict=True):
-        np.testing.assert_allclose(other, one, atol=1e-10)
-    for name in ("gap", "value", "kl", "average_gap"):
-        np.testing.assert_allclose(
-            getattr(theirs.trajectory, name), getattr(ours.trajectory, name), atol=1e-10, err_msg=name
-        )
-
-
-@pytest.mark.parametrize("device", [None, "cpu"])
-@NAMED
-def test_float32_walks_the_same_way_as_far_as_it_can_see(learner, concept, device):
-    if device:
-        pytest.importorskip("torch")
-    game = made(learner, concept)
-    tables = sb.Tables(dtype="float32", device=device)
+    tables = sb.Tables(dtype="float32")
     exact, coarse = (sb.solve(game, learner.solver, policy, steps=30, record=RECORD) for policy in (None, tables))
     for one, other in zip(policies(exact), policies(coarse), strict=True):
         assert other.dtype == np.float64
@@ -64,6 +47,14 @@ def test_float32_reaches_the_solution_to_its_precision(device):
     assert 0 <= run.gap + 1e-12 < 1e-6
     np.testing.assert_allclose(run.leader, exact.leader, atol=1e-5)
     np.testing.assert_allclose(run.follower, exact.follower, atol=1e-5)
+
+
+def test_an_annealed_tau_reaches_tables_in_float32():
+    game, solver = sb.StackelbergGame(sb.PreferenceMatrix.random(4, 3), 0.4), sb.MirrorDescent(0.5)
+    annealed = sb.MirrorDescent(0.5, tau_scale=sb.Linear(1.0, 0.1, 15))
+    found, wanted = (sb.solve(game, annealed, tables, steps=30) for tables in (sb.Tables("float32"), None))
+    np.testing.assert_allclose(found.leader, wanted.leader, atol=5e-5)
+    assert np.abs(sb.solve(game, solver, steps=30).leader - wanted.leader).max() > 0.05
 
 
 @pytest.mark.parametrize("geometry", [sb.Natural(), sb.Softmax(), sb.Simplex()])
@@ -97,17 +88,13 @@ SAMPLINGS = {
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
-@pytest.mark.parametrize("tables", [("float32", None), ("float64", "cpu"), ("float32", "cpu")], ids=str)
 @NAMED
-def test_a_sampled_run_draws_alike_in_every_precision(learner, concept, tables, sampling):
+def test_a_sampled_run_draws_alike_in_every_precision(learner, concept, sampling):
     """Equal seeds draw equal actions, so that the trajectories differ by rounding alone."""
-    dtype, device = tables
-    if device:
-        pytest.importorskip("torch")
     game, options = made(learner, concept), {"steps": 20, "record": RECORD, "sampling": SAMPLINGS[sampling], "seed": 3}
     exact = sb.solve(game, learner.solver, **options)
-    other = sb.solve(game, learner.solver, sb.Tables(dtype, device), **options)
-    atol = 5e-5 if dtype == "float32" else 1e-10
+    other = sb.solve(game, learner.solver, sb.Tables("float32"), **options)
+    atol = 5e-5
     for one, two in zip(policies(exact), policies(other), strict=True):
         np.testing.assert_allclose(two, one, atol=atol)
     np.testing.assert_allclose(other.trajectory.gap, exact.trajectory.gap, atol=10 * atol)

@@ -22,9 +22,11 @@ from stackelberg.neural.players import Players
 from stackelberg.neural.point import Ground, ParameterPoint
 from stackelberg.policy import Tabular
 from stackelberg.simplex import log_of
-from stackelberg.validation import Array, as_floats
+from stackelberg.validation import Array, as_floats, shown
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from stackelberg.neural.spec import Neural
 
 KIND, VERSION = "stackelberg model", 1
@@ -76,7 +78,8 @@ class NeuralModel:
         roles = (FIRST, FOLLOWER)[: self.players]
         each = (roles,) if self.spec.shared else tuple((role,) for role in roles)
         sizes = self.spec.hidden, self.spec.embedding, self.spec.activation
-        return tuple(Network(self.features, self.actions, own, *sizes) for own in each)
+        with torch.device("cpu"):  # whatever torch's default
+            return tuple(Network(self.features, self.actions, own, *sizes) for own in each)
 
     @cached_property
     def _networks(self) -> tuple[Network, ...]:
@@ -90,7 +93,30 @@ class NeuralModel:
                 f"The model is for {self.features} features a context, not {features.shape[-1]}. "
                 "Pass those it was trained on, one row a context."
             )
+        self._check_device()
         return Players(self._networks, self.players, self.tensor(features), self.actions)
+
+    def on(self, device: str) -> Self:
+        """The same model on another device: one that was trained on CUDA, say, and is read where there is none.
+
+        Example:
+            >>> import stackelberg as sb
+            >>> game = sb.NashGame(sb.PreferenceMatrix.cycle(3), tau=0.1)
+            >>> model = sb.solve(game, sb.EGPO(), sb.Neural(hidden=(4,)), steps=1).model
+            >>> model.on("cuda").spec.device, model.on("cuda").on("cpu").policy([1.0]).round(3)
+            ('cuda', array([0.333, 0.333, 0.333]))
+        """
+        return replace(self, spec=replace(self.spec, device=device))
+
+    def _check_device(self) -> None:
+        try:
+            torch.zeros(1, dtype=self.dtype, device=self.spec.device)
+        except (RuntimeError, AssertionError, TypeError, NotImplementedError) as reason:
+            first = str(reason).splitlines()[0].rstrip(".")
+            raise ValueError(
+                f"device {shown(self.spec.device)} cannot be used here: {first}. Pass a device that is there, or read "
+                "a trained model elsewhere: model.on('cpu')."
+            ) from None
 
     def point(self, game: Game, geometry: Geometry) -> ParameterPoint:
         """The model standing in a game: its networks before the game's contexts, tilting the game's reference."""

@@ -99,7 +99,7 @@ class SequencePolicy:
 
     def start(self, features: int, players: int = 2) -> tuple[Tensor, ...]:
         """Fresh parameters, one flat vector a network; the same for the same seed."""
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator("cpu").manual_seed(self.seed)
         return tuple(self.speaker(features).fresh(generator) for _ in range(1 if self.shared else players))
 
     @property
@@ -158,7 +158,8 @@ class SequencePolicy:
             ``leader_reference`` (contexts, n) and ``follower_reference`` (contexts, n, n). For a Nash or reward
             game pass the first as ``reference=``.
         """
-        seen = torch.as_tensor(np.eye(contexts) if features is None else np.atleast_2d(as_floats(features, "features")))
+        given = np.eye(contexts) if features is None else np.atleast_2d(as_floats(features, "features"))
+        seen = torch.from_numpy(given)
         parameters = self.start(seen.shape[1])
         with torch.no_grad():
             leader, follower = (self.log_probs(parameters, seen, role).exp().numpy() for role in (LEADER, FOLLOWER))

@@ -39,6 +39,7 @@ class SequenceModel(NeuralModel):
         """The speakers in front of contexts, (contexts, d), read against no reference."""
         if features.shape[-1] != self.features:
             raise ValueError(f"The model is for {self.features} features a context, not {features.shape[-1]}.")
+        self._check_device()
         speaker, none = self.spec.speaker(self.features), torch.zeros(1, dtype=self.dtype, device=self.spec.device)
         speakers = (speaker,) * (1 if self.spec.shared else self.players)
         return SequencePlayers(

@@ -15,7 +15,6 @@ from stackelberg.neural.model import NeuralModel, references_of
 from stackelberg.neural.optimizer import SGD, Optimizer, check_optimizer
 from stackelberg.neural.point import ParameterPoint
 from stackelberg.neural.regression import Regression
-from stackelberg.tables import Tables
 from stackelberg.validation import shown
 
 
@@ -41,7 +40,7 @@ class Neural:
         optimizer: how gradients become steps, ``sb.SGD()`` (the default) or ``sb.Adam()``.
         regression: how rules of policy space are followed, ``sb.Regression()`` by default.
         dtype: of the networks, "float64" or "float32"; tables and diagnostics are float64 always.
-        device: where the networks compute, such as "cuda".
+        device: where the networks compute, such as "cuda"; first weights are the same whatever it is.
 
     Example:
         >>> import stackelberg as sb
@@ -74,7 +73,6 @@ class Neural:
             raise TypeError(f"activation must be a function, not {shown(self.activation)}. Pass one of {names}.")
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f'dtype must be "float32" or "float64", not {shown(self.dtype)}. Tables are float64.')
-        Tables(self.dtype, self.device).kernel()  # refuses a device that is not there
         check_optimizer(self.optimizer)
         if self.regression is not None and not isinstance(self.regression, Regression):
             raise TypeError(f"regression must be a Regression or None, not {shown(self.regression)}. Pass its options.")
@@ -95,7 +93,7 @@ class Neural:
         features = game.features.shape[1]
         blank = NeuralModel(self, features, game.preference.n, players, (), ())
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+            torch.default_generator.manual_seed(self.seed)  # no device's generator is touched
             parameters = tuple(flat(network.to(blank.dtype)).numpy() for network in blank.build())
         memory = tuple(self.steps_by.init(vector) for vector in parameters)
         return replace(blank, parameters=parameters, memory=memory)
