@@ -37,6 +37,10 @@ class Template(ABC):
     def opening_ids(self, tokenizer: Any, text: str) -> list[int]:
         """The ids of a text that a sequence begins with."""
 
+    def all_opening_ids(self, tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+        """:meth:`opening_ids` of many texts; in one call of the tokenizer where that is known to be the same."""
+        return [self.opening_ids(tokenizer, text) for text in texts]
+
 
 @dataclass(frozen=True)
 class ChatTemplate(Template):
@@ -60,6 +64,11 @@ class ChatTemplate(Template):
     def opening_ids(self, tokenizer: Any, text: str) -> list[int]:
         """The template writes its own marks, so none are added."""
         return _encode(tokenizer, text)
+
+    def all_opening_ids(self, tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+        """In one call."""
+        ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return ids
 
 
 @dataclass(frozen=True)
@@ -90,8 +99,12 @@ class PlainTemplate(Template):
 
     def opening_ids(self, tokenizer: Any, text: str) -> list[int]:
         """With the mark that the tokenizer puts before a text, if it has that habit, and none behind it."""
-        ids: list[int] = list(tokenizer(text)["input_ids"])
-        return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids
+        return self.all_opening_ids(tokenizer, [text])[0]
+
+    def all_opening_ids(self, tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+        """In one call."""
+        end, found = tokenizer.eos_token_id, tokenizer(list(texts))["input_ids"]
+        return [list(ids[:-1]) if len(ids) > 1 and ids[-1] == end else list(ids) for ids in found]
 
 
 class Overlong(ABC):
@@ -158,6 +171,11 @@ class Dialogue:
     def leader_prompt(self, tokenizer: Any, prompt: Prompt) -> list[int]:
         """[x]: the ids of the prompt, up to where y begins."""
         return self.template.opening_ids(tokenizer, self.template.render(tokenizer, conversation(prompt)))
+
+    def leader_prompts(self, tokenizer: Any, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """:meth:`leader_prompt` of each of many prompts, encoded together."""
+        texts = [self.template.render(tokenizer, conversation(prompt)) for prompt in prompts]
+        return self.template.all_opening_ids(tokenizer, texts)
 
     def bridge(self, tokenizer: Any, prompt: Prompt) -> list[int]:
         """[instruction]: the ids between the content of y and y', the mark that closes y's turn among them.
