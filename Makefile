@@ -13,7 +13,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-gpu clean
+.PHONY: help demo test check bench bench-gpu cuda clean
 
 help: ## say what can be made
 	@echo "stackelberg: preference optimisation as a game. Start with  make demo"
@@ -40,13 +40,21 @@ check: $(STAMP) ## lint, format, types, and the examples in docstrings and READM
 	@$(ONE_THREAD) $(BIN)/pytest $(PACKAGES) README.md
 
 bench: $(STAMP) ## run every benchmark (results with their machine into benchmarks/results/)
-	@for script in $(filter-out benchmarks/llm_gpu.py,$(sort $(wildcard benchmarks/[a-z]*.py))); do \
+	@for script in $(filter-out %_gpu.py,$(sort $(wildcard benchmarks/[a-z]*.py))); do \
 		echo "== $$script"; $(BIN)/python "$$script" || exit 1; \
 	done
 
 # Not in .venv: the machine's own torch, transformers, peft and accelerate are what knows its accelerator.
 bench-gpu: ## tokens a second, memory and utilisation on a CUDA device, with PYTHON's own torch (GPU="--shapes 8B")
 	@PYTHONPATH=. $(PYTHON) benchmarks/llm_gpu.py $(GPU)
+
+# Nor this: NumPy, SciPy, torch and pytest are all that it needs. Warnings of another torch are shown, not errors.
+cuda: ## tests and times of tables and small networks on a CUDA device, with PYTHON's own torch and pytest
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "'$(PYTHON)' is $$($(PYTHON) --version 2>&1); 3.11 or later is needed: make PYTHON=python3.11 cuda" >&2; exit 1; }
+	@PYTHONPATH=. $(PYTHON) benchmarks/tables_gpu.py --check
+	@PYTHONPATH=. STACKELBERG_DEVICE=cuda $(PYTHON) -m pytest -q --noconftest -W default tests/test_devices.py
+	@PYTHONPATH=. $(PYTHON) benchmarks/tables_gpu.py
 
 clean: ## remove what was made: figures, caches, builds (not .venv: rm -rf .venv)
 	@find figures -mindepth 1 ! -name README.md -delete

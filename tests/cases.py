@@ -112,6 +112,8 @@ def tournaments(n: int) -> np.ndarray:
 
 def __getattr__(name: str) -> Any:
     """The strategies of ``matrices.py``, which need hypothesis; ``make cuda`` runs where there is none."""
+    if name.startswith("__"):
+        raise AttributeError(name)
     import matrices
 
     return getattr(matrices, name)

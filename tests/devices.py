@@ -22,7 +22,7 @@ def device(request) -> str:
     if name == "far":
         import far
 
-        assert far.NAME == name
+        assert name == far.NAME
     if name.startswith("cuda") and not torch.cuda.is_available():
         why = f"torch {torch.__version__} sees no CUDA device here"
         pytest.fail(why) if CHOSEN else pytest.skip(why)

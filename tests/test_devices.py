@@ -9,6 +9,7 @@ Tolerances: 1e-10 in float64 and 5e-5 in float32 for what short runs lead to, te
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def test_tables_walk_numpys_way(learner, concept, dtype, sampling, device):
 @DTYPES
 def test_tables_reach_the_solution(dtype, device):
     game = sb.StackelbergGame(sb.PreferenceMatrix.random(40, 1), 0.2)
-    run, exact = sb.solve(game, sb.MirrorDescent(0.5, kappa=5), sb.Tables(dtype, device), steps=300), sb.solve(game)
+    run, exact = sb.solve(game, sb.MirrorDescent(1.0, kappa=5), sb.Tables(dtype, device), steps=120), sb.solve(game)
     assert abs(run.gap) < (1e-12 if dtype == "float64" else 1e-6)
     assert_near(run, exact, TOLERANCE[dtype])
 
@@ -162,7 +163,7 @@ STEPS = [
 @DTYPES
 @pytest.mark.parametrize(("game", "solver", "options"), STEPS)
 def test_networks_walk_the_processors_way(game, solver, options, dtype, sampling, device):
-    runs = {"steps": 5, "sampling": SAMPLINGS[sampling], "seed": 4}
+    runs = {"steps": 3, "sampling": SAMPLINGS[sampling], "seed": 4}
     spec = sb.Neural(hidden=(8,), embedding=4, dtype=dtype, **options)
     found = sb.solve(game, solver, dataclasses.replace(spec, device=device), **runs)
     wanted = sb.solve(game, solver, spec, **runs)
@@ -259,24 +260,25 @@ def test_a_model_is_read_where_its_device_is_not(tmp_path, policy):
     np.testing.assert_allclose(again.model.on("cpu").policy([1.0]), solution.policy)
 
 
-@pytest.mark.parametrize("policy", [sb.Neural(hidden=(4,), device="cuda:99"), sb.SequencePolicy(2, 2, device="cuda:99")])
-def test_networks_refuse_a_device_that_is_not_there(policy):
+@pytest.mark.parametrize("kind", ["network", "speaker"])
+def test_networks_refuse_a_device_that_is_not_there(kind):
+    policy = {"network": sb.Neural, "speaker": sb.SequencePolicy}[kind](device="cuda:99")
     with pytest.raises(ValueError, match="'cuda:99' cannot be used here"):
-        sb.solve(sb.NashGame(sb.PreferenceMatrix.cycle(3), 0.1), sb.GDA(0.1), policy, steps=1)
+        sb.solve(sb.NashGame(sb.PreferenceMatrix.random(3 if kind == "network" else 15)), sb.GDA(0.1), policy, steps=1)
 
 
 # ------------------------------------------------------------------ torch's own settings
 
 
 def test_fresh_networks_are_the_same_whatever_torchs_default_device(device):
-    plain = [sb.Neural(hidden=(4,)).model(NASH).parameters, sb.SequencePolicy(2, 2).start(2)]
+    plain = [*sb.Neural(hidden=(4,)).model(NASH).parameters, *sb.SequencePolicy(2, 2).start(2)]
     reference = sb.SequencePolicy(2, 2).game_reference(2)
     run = sb.solve(NASH, sb.GDA(0.1), sb.Neural(hidden=(4,)), steps=2)
     with torch.device(device):
-        here = [sb.Neural(hidden=(4,)).model(NASH).parameters, sb.SequencePolicy(2, 2).start(2)]
+        here = [*sb.Neural(hidden=(4,)).model(NASH).parameters, *sb.SequencePolicy(2, 2).start(2)]
         again = sb.SequencePolicy(2, 2).game_reference(2)
         assert_equal(sb.solve(NASH, sb.GDA(0.1), sb.Neural(hidden=(4,)), steps=2), run)
-    for one, other in zip(sum(map(list, plain), []), sum(map(list, here), []), strict=True):
+    for one, other in zip(plain, here, strict=True):
         np.testing.assert_array_equal(one, other)
     for name, values in reference.items():
         np.testing.assert_array_equal(again[name], values)
@@ -296,6 +298,32 @@ def test_preferences_on_another_device_are_refused_with_the_way_out(device):
         return
     with pytest.raises(ValueError, match=r"P .*(Tensor\.cpu\(\)|numpy)"):
         sb.PreferenceMatrix(p)
+
+
+def test_the_benchmark_runs_and_checks_what_it_measures(monkeypatch, tmp_path, capsys, device):
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    import tables_gpu
+
+    monkeypatch.setattr(tables_gpu, "STEPS", 3)
+    out = tmp_path / "found.json"
+    found = tables_gpu.main(["--device", device, "--small", "--repeats", "1", "--out", str(out)])
+    assert json.loads(out.read_text(encoding="utf-8"))["results"] == found["results"]
+    assert len(found["results"]) == 4
+    for each in found["results"].values():
+        assert each["step: times as fast"] == each["step, NumPy"] / each[f"step, {device}"]
+    monkeypatch.setitem(tables_gpu.TOLERANCE, "float32", 1e-12)  # float32 does not come so near
+    with pytest.raises(AssertionError):
+        tables_gpu.main(["--device", device, "--small", "--repeats", "1"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_without_a_device_the_benchmark_says_so_in_one_sentence(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    import tables_gpu
+
+    with pytest.raises(SystemExit, match="sees no CUDA device here"):
+        tables_gpu.main(["--check"])
+    assert "no_such_module cannot be imported" in tables_gpu.refusal("cpu", ("numpy", "no_such_module"))
 
 
 # ------------------------------------------------------------------ where there is no CUDA device
