@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llm.fields import check_fields
 from llm.intervals import mean_of, stderr_of
 from llm.judges.protocol import Array, Judge, Prompt
 from llm.optimism import check_bounded, follower_gap
@@ -19,7 +20,7 @@ from llm.samples import Row, rows_of, write
 from llm.tournaments import Tournament, judged
 from stackelberg.estimate import Estimate, Kind
 from stackelberg.game import Game, RewardGame, StackelbergGame
-from stackelberg.validation import shown
+from stackelberg.judged import check_prompts
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -58,11 +59,8 @@ class Evaluation:
     _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.prompts, str) or not len(self.prompts):
-            raise ValueError(f"prompts must be a list of prompts, not {shown(self.prompts)}.")
-        for name, least in {"every": 1, "replies": 1, "samples": 0}.items():
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} must be {least} or more; it is {getattr(self, name)}.")
+        check_prompts(self.prompts)
+        check_fields(self, least={"every": 1, "replies": 1, "samples": 0, "seed": 0})
 
     def run(self, policy: TransformerPolicy, game: Game[Any], sampling: Rollouts | None = None) -> Evaluated:
         """Ask now.

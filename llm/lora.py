@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from llm.fields import check_fields
+
 
 @dataclass(frozen=True)
 class LoRA:
@@ -16,7 +18,8 @@ class LoRA:
     Args:
         rank: of the change.
         alpha: its scale; twice the rank by default.
-        targets: names of the layers that learn; every linear layer but the output by default.
+        targets: names of the layers that learn, such as ``("q_proj", "v_proj")``; every linear layer but the output
+            by default. One text, which peft would read as a regular expression, is refused.
 
     There is no dropout: a log-probability is of the policy that speaks, and that has none.
     At step 0 the policy equals the base, which is its reference, exactly.
@@ -31,8 +34,12 @@ class LoRA:
     targets: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ValueError(f"rank must be 1 or more; it is {self.rank}.")
+        check_fields(self, least={"rank": 1}, above={"alpha": 0})
+        if self.targets is not None and not (self.targets and all(self.targets)):
+            raise ValueError(
+                f"targets names the layers that learn, and is {self.targets!r}: nothing, or no name. "
+                "Leave it out for every linear layer."
+            )
 
     def config(self, core: Any) -> Any:
         """The ``peft.LoraConfig`` for a model."""

@@ -14,7 +14,9 @@ from torch import nn
 from llm.computing import Computing
 from llm.dialogue import Dialogue, Prompt, announced
 from llm.ending import Ending
+from llm.fields import check, check_tokenizer
 from llm.lora import LoRA
+from llm.places import check_place, reading
 from llm.roles import Players, Roles, Shared
 from llm.rollouts import FOLLOWER, LEADER, Episode, Rollouts
 from llm.sampling import Sampling
@@ -23,6 +25,7 @@ from llm.scoring import score
 from llm.speaker import Speaker, remembering, without_dropout
 from llm.training.options import Training
 from stackelberg.gradient import Completions
+from stackelberg.validation import shown
 
 
 class TransformerPolicy:
@@ -60,6 +63,9 @@ class TransformerPolicy:
         gradient_checkpointing: bool = False,
         training: Training | None = None,
     ) -> None:
+        check("players", players, Players)
+        check_tokenizer(tokenizer)
+        _check_options(dialogue, roles, gradient_checkpointing, training)
         self.training = Training() if training is None else training
         self.computing = Computing(torch.bfloat16 if self.training.bf16 else None)
         self.players = players
@@ -90,6 +96,14 @@ class TransformerPolicy:
         training: Training | None = None,
     ) -> TransformerPolicy:
         """From a model in memory, which becomes part of the policy; it is the reference too, or a frozen copy is."""
+        if isinstance(model, (str, Path)) or not isinstance(model, nn.Module):
+            raise TypeError(
+                f"model must be a causal language model in memory, not {shown(model)}. Pass "
+                "AutoModelForCausalLM.from_pretrained(...), or a name to TransformerPolicy.from_pretrained."
+            )
+        check_tokenizer(tokenizer)
+        check("lora", lora, LoRA | None)
+        _check_options(dialogue, roles, gradient_checkpointing, training)
         roles = Shared() if roles is None else roles
         return cls(
             roles.build(model, lora),
@@ -134,9 +148,21 @@ class TransformerPolicy:
             trust_remote_code: run code that comes with the model.
             training: how :func:`stackelberg.solve` trains it.
 
+        Raises:
+            ValueError: if a folder holds no model, or one that cannot be read.
+            OSError: if the hub has no such model, or cannot be reached.
+
         The reference of a saved policy is the base with its adapters off; that of one whose weights all learnt is
         the model *as loaded*.
         """
+        for name, place in {"path": path, "base": base}.items():
+            check(name, place, str | Path | None)
+        check("lora", lora, LoRA | None)
+        check("dtype", dtype, torch.dtype | str | None)
+        check("attention", attention, str | None)
+        check("trust_remote_code", trust_remote_code, bool, False)
+        _check_options(dialogue, roles, gradient_checkpointing, training)
+        check_place(path)
         from transformers import AutoTokenizer
 
         folder = Path(path)
@@ -156,7 +182,8 @@ class TransformerPolicy:
         }
         options = {name: value for name, value in options.items() if value is not None}
         options["trust_remote_code"] = trust_remote_code
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+        with reading(path):
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
         if plain:
             players = roles.build(load_network(path, options, adapters=lora is not None), lora)
         else:
@@ -241,6 +268,14 @@ class TransformerPolicy:
         from llm.refinement import refine
 
         return refine(self, prompts, rounds, start, sampling=sampling, seed=seed)
+
+
+def _check_options(dialogue: Any, roles: Any, gradient_checkpointing: Any, training: Any) -> None:
+    """Before a model is touched, or loaded."""
+    check("dialogue", dialogue, Dialogue | None)
+    check("roles", roles, Roles | None)
+    check("gradient_checkpointing", gradient_checkpointing, bool, False)
+    check("training", training, Training | None)
 
 
 def _checkpoint(speaker: Speaker) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm.dialogue import Prompt, conversation
+from llm.fields import check, check_count, check_policy, check_seed
 from llm.generation import Tokens, TransformersGenerator
 from llm.rollouts import FOLLOWER, LEADER
 from llm.sampling import Sampling, seeds_for
-from stackelberg.validation import shown
+from stackelberg.judged import check_prompts
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -47,11 +48,13 @@ def refine(
         >>> len(answers[0]), answers[0][0]
         (3, 'Because.')
     """
-    if rounds < 0:
-        raise ValueError(f"rounds must be 0 or more; it is {rounds}.")
-    for name, given in {"prompts": prompts, "start": start}.items():
-        if isinstance(given, str):
-            raise ValueError(f"{name} is the one text {shown(given)}. Pass a list of them.")
+    check_count("rounds", rounds, least=0)
+    check_count("batch", batch)
+    check_seed(seed)
+    check_policy(policy)
+    check_prompts(prompts, least=0)
+    check("start", start, Sequence[str] | None)
+    check("sampling", sampling, Sampling | None)
     if start is not None and len(start) != len(prompts):
         raise ValueError(f"start has {len(start)} answers for {len(prompts)} prompts. Pass one a prompt.")
     sampling = Sampling() if sampling is None else sampling

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from llm.dialogue import Messages, Overlong, Prompt, Refuse, conversation
 from llm.ending import Ending
+from llm.fields import check, check_fields, check_policy, check_seed
 from llm.generation import Completion, Generated, Generator, Tokens, TransformersGenerator
 from llm.logprobs import micro_batches
 from llm.sampling import Sampling, seeds_for
 from stackelberg.gradient import KL, Baseline, RewardToGo
+from stackelberg.judged import check_prompts
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -63,12 +65,8 @@ class Rollouts(Sampling):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        least = {"prompts": 1, "leaders": 1, "followers": 0, "micro_batch_tokens": 1, "missing_eos_penalty": 0}
-        for name, bound in least.items():
-            if not getattr(self, name) >= bound:
-                raise ValueError(f"{name} must be {bound} or more; it is {getattr(self, name)}.")
-        if self.backward_tokens is not None and self.backward_tokens < 1:
-            raise ValueError(f"backward_tokens must be 1 or more; it is {self.backward_tokens}. None is the default.")
+        counts = dict.fromkeys(("prompts", "leaders", "micro_batch_tokens", "backward_tokens", "max_prompt_tokens"), 1)
+        check_fields(self, least={**counts, "followers": 0, "missing_eos_penalty": 0})
 
     @property
     def rows(self) -> int:
@@ -141,6 +139,11 @@ def generate(
         >>> len(episode.leader.completion.tokens) <= 4
         True
     """
+    check_policy(policy)
+    check("sampling", sampling, Rollouts | None)
+    check("generator", generator, Generator | None)
+    check_seed(seed)
+    check_prompts(prompts, least=0)
     sampling = Rollouts() if sampling is None else sampling
     messages = [conversation(prompt) for prompt in prompts]
     chosen = generator or sampling.generator or TransformersGenerator()

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llm.fields import check, check_policy, check_seed
 from llm.intervals import interval_of, mean_of, stderr_of
 from llm.judges.protocol import Array, Judge, Prompt, ask, kept
 from llm.judges.wrappers import LengthOnly
 from llm.players import answered, base_turns, players_of
 from llm.rollouts import Rollouts
+from stackelberg.judged import check_prompts
 from stackelberg.preference import PreferenceMatrix
-from stackelberg.validation import shown as shown_as
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -160,6 +161,12 @@ def tournament(
         >>> found.names
         ('base', 'Leader', 'Follower')
     """
+    check_policy(policy)
+    check("judge", judge, Judge)
+    check("sampling", sampling, Rollouts | None)
+    check("others", others, Mapping[str, Sequence[str]] | None)
+    check_seed(seed)
+    check("follower", follower, bool)
     sampling, others = Rollouts() if sampling is None else sampling, others or {}
     _check(prompts, others)
     episodes = answered(policy, prompts, sampling, seed=seed, followers=int(follower))
@@ -190,7 +197,12 @@ def judged(
 
     Raises:
         ValueError: if there are no prompts, or a player has another number of answers than there are prompts.
+        TypeError: if the players are no names with answers.
     """
+    check("players", players, Mapping[str, Sequence[str]])
+    check("judge", judge, Judge)
+    if len(players) < 2:
+        raise ValueError(f"A tournament wants two players or more, not {len(players)}. Pass {{name: answers, ...}}.")
     _check(prompts, players)
     names, k, n = tuple(players), len(players), len(prompts)
     pairs = list(itertools.combinations(range(k), 2))
@@ -209,11 +221,9 @@ def judged(
 
 
 def _check(prompts: Sequence[Prompt], players: Mapping[str, Sequence[str]]) -> None:
-    if isinstance(prompts, str):
-        raise ValueError(f"prompts is the one text {shown_as(prompts)}. Pass a list of them.")
-    if not len(prompts):
-        raise ValueError("There are no prompts to answer. Pass one or more.")
+    check_prompts(prompts)
     for name, texts in players.items():
+        check(f"The answers of {name}", texts, Sequence[str])
         if len(texts) != len(prompts):
             raise ValueError(f"{name} has {len(texts)} answers for {len(prompts)} prompts. Give one a prompt.")
 

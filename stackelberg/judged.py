@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NoReturn
 
 from stackelberg.validation import shown
@@ -39,11 +40,7 @@ class Judged:
                 "Pass a judge: a callable (prompts, first, second) -> probabilities."
             )
         for i, prompt in enumerate(self.prompts):
-            if not is_prompt(prompt):
-                raise ValueError(
-                    f"contexts[{i}] is {shown(prompt)}, but the first is a prompt. "
-                    "Pass texts, or conversations [{'role': 'user', 'content': '...'}]."
-                )
+            check_prompt(prompt, f"contexts[{i}]")
 
     @property
     def stacked(self) -> NoReturn:
@@ -68,12 +65,63 @@ def is_prompt(value: Any) -> bool:
     return isinstance(value, Sequence) and len(value) > 0 and all(isinstance(each, Mapping) for each in value)
 
 
+def check_prompt(prompt: Any, name: str) -> None:
+    """Refuse what is neither a text nor a conversation of messages with a role and a content, both texts.
+
+    Example:
+        >>> check_prompt([{"content": "Why?"}], "contexts[0]")
+        Traceback (most recent call last):
+            ...
+        ValueError: Message 0 of contexts[0] is {'content': 'Why?'}. Write {'role': 'user', 'content': 'a text'}.
+    """
+    if isinstance(prompt, str):
+        return
+    if not is_prompt(prompt):
+        what = ": one message, and no list of them" if isinstance(prompt, Mapping) else ", no prompt"
+        raise ValueError(
+            f"{name} is {shown(prompt)}{what}. Pass a text, or a conversation [{{'role': 'user', 'content': '...'}}]."
+        )
+    for i, message in enumerate(prompt):
+        if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
+            raise ValueError(
+                f"Message {i} of {name} is {shown(message)}. Write {{'role': 'user', 'content': 'a text'}}."
+            )
+
+
+def check_prompts(prompts: Any, name: str = "prompts", *, least: int = 1) -> None:
+    """Refuse what is no list of prompts, or one of fewer than ``least``.
+
+    Example:
+        >>> check_prompts("Why?")
+        Traceback (most recent call last):
+            ...
+        ValueError: prompts is the one text 'Why?'. Pass a list of prompts.
+    """
+    if isinstance(prompts, str):
+        raise ValueError(f"{name} is the one text {shown(prompts)}. Pass a list of prompts.")
+    if isinstance(prompts, Mapping) or not (hasattr(prompts, "__len__") and hasattr(prompts, "__getitem__")):
+        raise ValueError(f"{name} must be a list of prompts, not {shown(prompts)}. Pass ['...'], or list(...) of them.")
+    if len(prompts) < least:
+        raise ValueError(f"{name} is empty. Pass a list of prompts, one or more.")
+    for i, prompt in enumerate(prompts):
+        check_prompt(prompt, f"{name}[{i}]")
+
+
 def are_prompts(contexts: Any) -> bool:
-    """Whether contexts are prompts, by the first of them; one text alone is taken for a mistake."""
-    if isinstance(contexts, str):
-        raise ValueError(f"contexts is the one text {shown(contexts)}. Pass a list of prompts.")
+    """Whether contexts are prompts, by the first of them; one text alone is taken for a mistake.
+
+    Raises:
+        ValueError: if they can be neither prompts nor rows of features.
+    """
+    if isinstance(contexts, (str, Mapping)):
+        check_prompts(contexts, "contexts")
     if isinstance(contexts, (list, tuple)) and not contexts:
         raise ValueError("contexts is empty. Pass one prompt, or one row of features, or more.")
+    if isinstance(contexts, (list, tuple)) and (contexts[0] is None or isinstance(contexts[0], (Mapping, Real))):
+        raise ValueError(
+            f"contexts[0] is {shown(contexts[0])}, neither a prompt nor a row of features. Pass texts or conversations "
+            "[{'role': 'user', 'content': '...'}] to a judge, or features of shape (contexts, d)."
+        )
     try:
         return contexts is not None and len(contexts) > 0 and is_prompt(contexts[0])
     except (TypeError, KeyError, IndexError):

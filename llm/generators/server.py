@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from llm.ending import Ending
+from llm.fields import check_fields
 from llm.generation import Completion, Generated, GeneratorError, Tokens
 from llm.generators.adapters import Adapters
 from llm.generators.client import Client
@@ -80,8 +81,7 @@ class Server:
     schedules: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.concurrency < 1 or not self.timeout > 0:
-            raise ValueError(f"A Server wants concurrency ≥ 1 and timeout > 0, not {self.concurrency}, {self.timeout}.")
+        check_fields(self, least={"concurrency": 1}, above={"timeout": 0})
         object.__setattr__(self, "_adapters", Adapters(self.model, Path(self.adapter_folder), self.seen_as))
 
     def generate(
@@ -150,8 +150,6 @@ def _check(sampling: Sampling, ending: Ending) -> None:
             f"vLLM draws at {COLDEST} where {sampling.temperature:g} is asked for. Use a temperature of {COLDEST} or "
             "more, or 0 for the likeliest token."
         )
-    if "" in ending.stop:
-        raise ValueError("stop holds an empty text, which stands in every answer. Leave it out.")
 
 
 def _body(name: str, prompt: Tokens, seed: int, sampling: Sampling, ending: Ending) -> dict[str, Any]:

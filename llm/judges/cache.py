@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from llm.fields import check_fields
 from llm.judges.protocol import Array, Judge, JudgeError, Prompt, ask, identity_of, kept
 
 SCHEMA = """CREATE TABLE IF NOT EXISTS judgements (
@@ -39,7 +40,7 @@ class Cached:
         chunk: pairs asked and saved at once.
 
     Raises:
-        ValueError: the judge has no identity.
+        ValueError: the judge has no identity, or the path is a folder's.
         JudgeError: the judge failed; what it had judged is saved first.
 
     Example:
@@ -57,9 +58,13 @@ class Cached:
     chunk: int = 256
 
     def __post_init__(self) -> None:
+        check_fields(self, least={"chunk": 1})
         identity_of(self.judge)
-        if self.chunk < 1:
-            raise ValueError(f"chunk must be at least 1, not {self.chunk!r}.")
+        if Path(self.path).is_dir():
+            raise ValueError(
+                f"{self.path} is a folder, and judgements are kept in one file. Name a file in it: "
+                f"{Path(self.path) / 'judgements.sqlite'}"
+            )
 
     @property
     def identity(self) -> str:

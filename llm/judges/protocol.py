@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from llm.dialogue import conversation
+from llm.fields import check_fields
 from stackelberg.validation import as_numbers, shown
 
 Array: TypeAlias = NDArray[np.float64]
@@ -78,6 +80,9 @@ class Named:
 
     function: Callable[..., Any]
     identity: str
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def __call__(self, prompts: Sequence[Prompt], first: Sequence[str], second: Sequence[str]) -> Array:
         """What the function says, as an array."""
@@ -168,12 +173,4 @@ def messages_of(prompt: Prompt) -> list[dict[str, str]]:
     >>> messages_of("Hello")
     [{'role': 'user', 'content': 'Hello'}]
     """
-    if isinstance(prompt, str):
-        return [{"role": "user", "content": prompt}]
-    messages = [dict(message) for message in prompt]
-    for i, message in enumerate(messages):
-        if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
-            raise ValueError(
-                f"Message {i} of a prompt is {shown(message)}. Write {{'role': 'user', 'content': 'a text'}}."
-            )
-    return messages
+    return conversation(prompt)

@@ -145,6 +145,11 @@ def check_draws(game: Game[Any], sampling: Rollouts, mixes: bool) -> None:
         mixes: whether the solver brings opponents of its own.
     """
     judge_of(game)
+    if not isinstance(game, StackelbergGame) and sampling.followers > 1:
+        raise ValueError(
+            f"followers = {sampling.followers}, and nobody follows in a {type(game).__name__}. Leave it out; "
+            "Rollouts(leaders=...) draws more answers to a prompt."
+        )
     if isinstance(game, StackelbergGame):
         if not sampling.followers:
             raise ValueError("A Stackelberg game has a Follower, and followers = 0. Pass Rollouts(followers=1).")

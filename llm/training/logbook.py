@@ -81,6 +81,12 @@ class Logbook:
         if not self.path.exists():
             return
         self.rows = [] if step is None else [row for row in _lines(self.path) if row["step"] <= step]
+        if step and (not self.rows or self.rows[-1]["step"] != step):
+            last = int(self.rows[-1]["step"]) if self.rows else 0
+            raise ValueError(
+                f"{self.path} is damaged: its numbers end at step {last}, and the run has taken {step} steps. Put the "
+                "file back, or take a new folder."
+            )
         text = "".join(map(_line, self.rows))
         written = self.path.with_suffix(".part")
         written.write_text(text, encoding="utf-8")
@@ -118,10 +124,11 @@ def _line(row: Mapping[str, float]) -> str:
 def _lines(path: Path) -> list[Row]:
     """The whole lines; a kill may have cut the last one."""
     rows: list[Row] = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             found: dict[str, Any] = json.loads(text)
-        except ValueError:
+            found["step"] + 0
+        except (ValueError, TypeError, KeyError):
             break
         rows.append(cast(Row, {name: math.nan if value is None else value for name, value in found.items()}))
     return rows

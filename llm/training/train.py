@@ -30,7 +30,7 @@ from llm.training.trainer import WEIGHTS, GameTrainer
 from stackelberg.checkpoint import Checkpoint
 from stackelberg.geometry import Softmax
 from stackelberg.interrupts import Interrupts
-from stackelberg.pairing import check_pairing
+from stackelberg.pairing import check_pairing, serving
 from stackelberg.progress import showing
 from stackelberg.record import Record
 from stackelberg.solvers.base import Solver
@@ -128,7 +128,7 @@ def _check(game: Any, solver: Any, steps: Any, sampling: Any, seed: Any, toleran
     sampling.check_trainable()
     if not isinstance(solver.moves_networks_in, Softmax):
         raise ValueError(
-            f"{type(solver).__name__} moves in policies, a language model in its parameters. Pass {_fitting(solver)}."
+            f"{type(solver).__name__} moves in policies, a language model in its parameters. {_fitting(game, solver)}"
         )
     if tolerance is not None or start is not None:
         raise ValueError("tolerance and start are for tables: of texts no gap is known, and a policy starts as it is.")
@@ -164,11 +164,11 @@ def _arguments(policy: TransformerPolicy, folder: Path, steps: int, seed: int) -
     )
 
 
-def _fitting(solver: Solver) -> str:
-    """The same rule in parameters where it has one, else those that have."""
+def _fitting(game: Any, solver: Solver) -> str:
+    """The same rule in parameters where it has one, else one that has."""
     if any(each.name == "geometry" for each in fields(solver)):
-        return f"sb.{type(solver).__name__}(geometry=sb.Softmax())"
-    return "sb.StackelbergGDA(), sb.GDA(), sb.NashMDPG() or sb.RLOO()"
+        return f"Pass sb.{type(solver).__name__}(geometry=sb.Softmax())."
+    return serving(game)
 
 
 def _alone(folder: Path | None, process: int) -> AbstractContextManager[None]:

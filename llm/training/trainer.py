@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from llm.training.networks import Networks
 from llm.training.parts import gathered, like, optimizer_of_parts
 from llm.training.processes import Processes
 from llm.training.sharding import Cut, cut_up, unseen
+from llm.training.stored import whole
 
 WEIGHTS = "learned.safetensors"
 
@@ -113,12 +115,22 @@ class GameTrainer(Trainer):
         super()._save_optimizer_and_scheduler(output_dir)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        found, own = load_file(Path(resume_from_checkpoint) / WEIGHTS), self._learned()
+        with whole(Path(resume_from_checkpoint), WEIGHTS):
+            found = load_file(Path(resume_from_checkpoint) / WEIGHTS)
+        own = self._learned()
         if set(found) != set(own):
             raise ValueError(f"{resume_from_checkpoint} holds other weights than this policy learns. Take its own run.")
         with torch.no_grad():
             for name, weight in own.items():
                 weight.copy_(like(found[name], weight))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        with nullcontext() if checkpoint is None else whole(Path(checkpoint), "optimizer.pt or scheduler.pt"):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: Any) -> None:
+        with nullcontext() if checkpoint is None else whole(Path(checkpoint), "its rng_state"):
+            super()._load_rng_state(checkpoint)
 
     def hand_back(self) -> None:
         """Write what a policy cut up has learnt into the one that was given; all processes together."""

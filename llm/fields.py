@@ -1,0 +1,306 @@
+"""What is given to an option, held against its type hint: one check for every dataclass and function of this floor.
+
+Each refusal says what is wrong with the value received and what to pass. Numbers, texts and lists of them are refused
+with ``ValueError``, as on the ground floor; an object of another class with ``TypeError``.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import enum
+import functools
+import inspect
+import math
+import numbers
+import os
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Union
+
+from stackelberg.validation import shown
+
+_WORDS: dict[Any, tuple[str, str]] = {
+    int: ("a whole number", "8"),
+    float: ("a number", "0.5"),
+    bool: ("True or False", "True"),
+    str: ("a text", "a text in quotes"),
+    Path: ("a path", "the path of a file or folder"),
+}
+
+
+def check_fields(made: Any, least: Mapping[str, float] | None = None, above: Mapping[str, float] | None = None) -> None:
+    """Hold every field of a dataclass against its type hint, and its numbers against their bounds.
+
+    Args:
+        made: the object under way, in its ``__post_init__``.
+        least: fields with the smallest number each may be.
+        above: fields with a number that each must be larger than.
+
+    Raises:
+        ValueError: if a number, a text or a list is of another type, not finite or out of its bounds.
+        TypeError: if an object is of another class.
+
+    Example:
+        >>> @dataclasses.dataclass
+        ... class Options:
+        ...     count: int = 8
+        ...     def __post_init__(self):
+        ...         check_fields(self, least={"count": 1})
+        >>> Options(count="8")
+        Traceback (most recent call last):
+            ...
+        ValueError: count must be a whole number, not '8'. Pass count=8, without the quotes.
+        >>> Options(count=0)
+        Traceback (most recent call last):
+            ...
+        ValueError: count must be 1 or more; it is 0. Pass for example count=8.
+    """
+    for name, (hint, default) in _fields(type(made)).items():
+        check(name, getattr(made, name), hint, default)
+    for bounds, strict in ((least or {}, False), (above or {}, True)):
+        for name, bound in bounds.items():
+            _check_bound(name, getattr(made, name), bound, strict, _fields(type(made))[name][1])
+
+
+def check(name: str, value: Any, hint: Any, default: Any = None) -> None:
+    """Hold one value against a type hint.
+
+    Args:
+        name: of the argument.
+        value: what was given for it.
+        hint: of a type, a union, a tuple or sequence of one type, a callable or a protocol.
+        default: what may be passed, for the message.
+
+    Raises:
+        ValueError: if a number, a text or a list is of another type.
+        TypeError: if an object is of another class.
+
+    Example:
+        >>> check("trackers", "wandb", tuple[str, ...])
+        Traceback (most recent call last):
+            ...
+        ValueError: trackers must be a tuple of texts, not 'wandb'. Pass trackers=('wandb',), with a comma.
+    """
+    if fits(value, hint):
+        return
+    kind = ValueError if all(_plain(part) for part in _parts(hint) if part is not type(None)) else TypeError
+    raise kind(f"{name} must be {words(hint)}, not {_seen(value)}. {_advice(name, value, hint, default)}")
+
+
+def check_count(name: str, value: Any, *, least: int = 1) -> None:
+    """Refuse what is no whole number, or one below ``least``.
+
+    Example:
+        >>> check_count("batch", 0)
+        Traceback (most recent call last):
+            ...
+        ValueError: batch must be 1 or more; it is 0. Pass for example batch=1.
+    """
+    check(name, value, int, least)
+    _check_bound(name, value, least, False, least)
+
+
+def check_seed(value: Any) -> None:
+    """Refuse what is no seed: a whole number, 0 or more."""
+    check_count("seed", value, least=0)
+
+
+def check_policy(value: Any) -> None:
+    """Refuse what speaks in no role.
+
+    Example:
+        >>> check_policy("some/model")
+        Traceback (most recent call last):
+            ...
+        TypeError: policy must be a TransformerPolicy, not 'some/model'. Make one: TransformerPolicy.from_pretrained(...).
+    """
+    if isinstance(value, type) or not hasattr(value, "speaker"):
+        raise TypeError(
+            f"policy must be a TransformerPolicy, not {_seen(value)}. Make one: TransformerPolicy.from_pretrained(...)."
+        )
+
+
+def check_tokenizer(value: Any) -> None:
+    """Refuse what is no tokenizer of transformers.
+
+    Example:
+        >>> check_tokenizer("some/model")
+        Traceback (most recent call last):
+            ...
+        TypeError: tokenizer must be one of transformers, not 'some/model'. Pass AutoTokenizer.from_pretrained(...).
+    """
+    if isinstance(value, type) or not (callable(value) and hasattr(value, "eos_token_id")):
+        raise TypeError(
+            f"tokenizer must be one of transformers, not {_seen(value)}. Pass AutoTokenizer.from_pretrained(...)."
+        )
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is what a type hint says. Lists serve for tuples, whole numbers for numbers, paths for texts.
+
+    Example:
+        >>> fits(1, float), fits(True, int), fits("wandb", tuple[str, ...]), fits(["wandb"], tuple[str, ...])
+        (True, False, False, True)
+    """
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, types.UnionType):
+        return any(fits(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts
+    if origin in (tuple, collections.abc.Sequence):
+        fixed = origin is tuple and parts[-1] is not Ellipsis
+        return (
+            _is_list(value, origin)
+            and (not fixed or len(value) == len(parts))
+            and (parts[0] is Any or all(fits(each, parts[0]) for each in value))
+        )
+    if isinstance(hint, type) and getattr(hint, "_is_protocol", False):
+        return not isinstance(value, type) and all(callable(getattr(value, each, None)) for each in _members(hint))
+    return _is(origin or hint, value)
+
+
+def _is(kind: Any, value: Any) -> bool:
+    """Whether a value is of a plain kind or a class."""
+    if kind in (bool, int, float) and isinstance(value, bool):
+        return kind is bool
+    wider: Any = {int: numbers.Integral, float: numbers.Real, Path: (str, os.PathLike), None: type(None)}.get(kind, kind)
+    return isinstance(value, wider)
+
+
+def _is_list(value: Any, origin: Any) -> bool:
+    if origin is tuple:
+        return isinstance(value, (tuple, list))
+    return not isinstance(value, (str, bytes, Mapping)) and hasattr(value, "__len__") and hasattr(value, "__getitem__")
+
+
+def words(hint: Any) -> str:
+    """A type hint as a message says it.
+
+    Example:
+        >>> words(int | None), words(tuple[str, ...]), words(Path | str)
+        ('a whole number or None', 'a tuple of texts', 'a path or a text')
+    """
+    if hint is type(None) or hint is None:
+        return "None"
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(words(part) for part in parts))
+    if origin is Literal:
+        return " or ".join(repr(part) for part in parts)
+    if origin in (tuple, collections.abc.Sequence):
+        inner = "objects" if parts[0] is Any else words(parts[0]).removeprefix("a ") + "s"
+        many = f"{len(parts)} " if origin is tuple and parts[-1] is not Ellipsis else ""
+        return f"a {'tuple' if origin is tuple else 'list'} of {many}{inner}"
+    if origin is collections.abc.Callable or hint is collections.abc.Callable:
+        return "a callable"
+    if getattr(hint, "_is_protocol", False):
+        return f"a {hint.__name__.lower()}"
+    if isinstance(origin or hint, type) and issubclass(origin or hint, Mapping):
+        return "a dict"
+    return _WORDS[hint][0] if hint in _WORDS else _article(hint.__name__)
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[0] in 'AEIO' else 'a'} {name}"
+
+
+def _seen(value: Any) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else shown(value)
+
+
+def _advice(name: str, value: Any, hint: Any, default: Any) -> str:
+    """What to do: the value as it was probably meant, else what may stand there."""
+    wanted = [part for part in _parts(hint) if part is not type(None)]
+    number = _number_in(value)
+    if number is not None and fits(number, hint):
+        return f"Pass {name}={number!r}, without the quotes."
+    lists = [part for part in wanted if typing.get_origin(part) in (tuple, collections.abc.Sequence)]
+    if lists and fits((value,), lists[0]) and not isinstance(value, Mapping):
+        return f"Pass {name}=({shown(value)},), with a comma."
+    if isinstance(value, type) and any(isinstance(part, type) and issubclass(value, part) for part in wanted):
+        return f"Pass an object, with brackets: {name}={value.__name__}(...)."
+    if default is not None and wanted[0] in _WORDS and not isinstance(default, Path):
+        return f"Pass for example {name}={default!r}."
+    return f"Pass {_instead(wanted)}{', or leave it out' if type(None) in _parts(hint) else ''}."
+
+
+def _instead(wanted: list[Any]) -> str:
+    """What may be passed, by the names of classes where there are some."""
+    found: list[str] = []
+    for part in wanted:
+        if part in _WORDS:
+            found.append(_WORDS[part][1])
+        elif getattr(part, "_is_protocol", False):
+            calls = "(prompts, answers)" if part.__name__ == "Scores" else "(prompts, first, second)"
+            own = [each for each in _members(part) if each != "__call__"]
+            found.append(f"an object with {' and '.join(own)}(...)" if own else f"a callable {calls}")
+        elif isinstance(part, type) and not issubclass(part, (Mapping, enum.Enum)):
+            found += [f"{each.__name__}(...)" for each in _concrete(part)]
+        elif isinstance(part, type) and issubclass(part, enum.Enum):
+            found += [str(each) for each in part]
+        else:
+            found.append(words(part))
+    return " or ".join(found)
+
+
+def _concrete(base: type) -> list[type]:
+    """A class, or those of ours below it that can be made."""
+    if not inspect.isabstract(base):
+        return [base]
+    below = [each for kind in base.__subclasses__() for each in _concrete(kind)]
+    return [each for each in below if each.__module__.partition(".")[0] in ("llm", "stackelberg")] or [base]
+
+
+def _check_bound(name: str, value: Any, bound: float, strict: bool, default: Any) -> None:
+    if value is None or (math.isfinite(value) and (value > bound or (value == bound and not strict))):
+        return
+    wanted = f"more than {bound:g}" if strict else f"{bound:g} or more"
+    example = "Leave it out, or pass more" if default is None else f"Pass for example {name}={default!r}"
+    raise ValueError(f"{name} must be {wanted}; it is {value!r}. {example}.")
+
+
+def _number_in(value: Any) -> int | float | None:
+    """The number that a text spells."""
+    if isinstance(value, str):
+        for read in (int, float):
+            try:
+                return read(value)
+            except ValueError:
+                continue
+    return None
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(hint) in (Union, types.UnionType)
+    return typing.get_args(hint) if union else (hint,)
+
+
+def _plain(hint: Any) -> bool:
+    """Whether a number, a text or a list of plain things is wanted, and no object."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (tuple, collections.abc.Sequence):
+        return parts[0] is not Any and all(_plain(part) for part in _parts(parts[0]))
+    return hint in _WORDS or origin is Literal
+
+
+@functools.cache
+def _fields(kind: type) -> dict[str, tuple[Any, Any]]:
+    """Type hint and default of each field that is given."""
+    hints = typing.get_type_hints(kind)
+    return {
+        each.name: (hints[each.name], None if each.default is dataclasses.MISSING else each.default)
+        for each in dataclasses.fields(kind)
+        if each.init
+    }
+
+
+@functools.cache
+def _members(protocol: type) -> tuple[str, ...]:
+    """The methods that a protocol asks for."""
+    own = (name for name, value in vars(protocol).items() if inspect.isfunction(value))
+    return tuple(name for name in own if not name.startswith("_") or name == "__call__")
