@@ -82,12 +82,13 @@ def check(name: str, value: Any, hint: Any, default: Any = None) -> None:
         >>> check("trackers", "wandb", tuple[str, ...])
         Traceback (most recent call last):
             ...
-        ValueError: trackers must be a tuple of texts, not 'wandb'. Pass trackers=('wandb',), with a comma.
+        ValueError: trackers must be a tuple of texts, not the one text 'wandb'. Pass trackers=('wandb',).
     """
     if fits(value, hint):
         return
     kind = ValueError if all(_plain(part) for part in _parts(hint) if part is not type(None)) else TypeError
-    raise kind(f"{name} must be {words(hint)}, not {_seen(value)}. {_advice(name, value, hint, default)}")
+    lone = "the one text " if isinstance(value, str) and any(map(_listed, _parts(hint))) else ""
+    raise kind(f"{name} must be {words(hint)}, not {lone}{_seen(value)}. {_advice(name, value, hint, default)}")
 
 
 def check_count(name: str, value: Any, *, least: int = 1) -> None:
@@ -152,7 +153,7 @@ def fits(value: Any, hint: Any) -> bool:
         return any(fits(value, part) for part in parts)
     if origin is Literal:
         return value in parts
-    if origin in (tuple, collections.abc.Sequence):
+    if _listed(hint):
         fixed = origin is tuple and parts[-1] is not Ellipsis
         return (
             _is_list(value, origin)
@@ -192,7 +193,7 @@ def words(hint: Any) -> str:
         return " or ".join(dict.fromkeys(words(part) for part in parts))
     if origin is Literal:
         return " or ".join(repr(part) for part in parts)
-    if origin in (tuple, collections.abc.Sequence):
+    if _listed(hint):
         inner = "objects" if parts[0] is Any else words(parts[0]).removeprefix("a ") + "s"
         many = f"{len(parts)} " if origin is tuple and parts[-1] is not Ellipsis else ""
         return f"a {'tuple' if origin is tuple else 'list'} of {many}{inner}"
@@ -219,9 +220,11 @@ def _advice(name: str, value: Any, hint: Any, default: Any) -> str:
     number = _number_in(value)
     if number is not None and fits(number, hint):
         return f"Pass {name}={number!r}, without the quotes."
-    lists = [part for part in wanted if typing.get_origin(part) in (tuple, collections.abc.Sequence)]
-    if lists and fits((value,), lists[0]) and not isinstance(value, Mapping):
-        return f"Pass {name}=({shown(value)},), with a comma."
+    lists = [part for part in wanted if _listed(part)]
+    if lists and fits((value,), lists[0]):
+        return f"Pass {name}=" + (f"({shown(value)},)." if typing.get_origin(lists[0]) is tuple else f"[{shown(value)}].")
+    if lists and default == ():
+        return f"Pass {name}=() for none."
     if isinstance(value, type) and any(isinstance(part, type) and issubclass(value, part) for part in wanted):
         return f"Pass an object, with brackets: {name}={value.__name__}(...)."
     if default is not None and wanted[0] in _WORDS and not isinstance(default, Path):
@@ -245,7 +248,8 @@ def _instead(wanted: list[Any]) -> str:
             found += [str(each) for each in part]
         else:
             found.append(words(part))
-    return " or ".join(found)
+    *others, last = found
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _concrete(base: type) -> list[type]:
@@ -280,10 +284,14 @@ def _parts(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if union else (hint,)
 
 
+def _listed(hint: Any) -> bool:
+    return typing.get_origin(hint) in (tuple, collections.abc.Sequence)
+
+
 def _plain(hint: Any) -> bool:
     """Whether a number, a text or a list of plain things is wanted, and no object."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (tuple, collections.abc.Sequence):
+    if _listed(hint):
         return parts[0] is not Any and all(_plain(part) for part in _parts(parts[0]))
     return hint in _WORDS or origin is Literal
 

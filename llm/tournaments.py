@@ -12,6 +12,7 @@ import numpy as np
 
 from llm.fields import check, check_policy, check_seed
 from llm.intervals import interval_of, mean_of, stderr_of
+from llm.judges.orders import watch_orders
 from llm.judges.protocol import Array, Judge, Prompt, ask, kept
 from llm.judges.wrappers import LengthOnly
 from llm.players import answered, base_turns, players_of
@@ -209,7 +210,9 @@ def judged(
     first, second = ([text for pair in pairs for text in players[names[pair[side]]]] for side in (1, 0))
     turned = np.tile(np.arange(n) % 2 == 1, len(pairs))
     shown = [(b, a) if swap else (a, b) for a, b, swap in zip(first, second, turned, strict=True)]
-    p = ask(judge, list(prompts) * len(pairs), [a for a, _ in shown], [b for _, b in shown])
+    asked = list(prompts) * len(pairs), [a for a, _ in shown], [b for _, b in shown]
+    p = ask(judge, *asked)
+    watch_orders(judge, *asked, p)
     p = np.where(turned, 1 - p, p)
     fitted = LengthOnly.fit(first, second, p)([], first, second) if kept(p).any() else np.full(len(p), np.nan)
     judgements, alone = np.full((k, k, n), np.nan), np.full((k, k), np.nan)

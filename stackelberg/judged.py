@@ -102,7 +102,7 @@ def check_prompts(prompts: Any, name: str = "prompts", *, least: int = 1) -> Non
     if isinstance(prompts, Mapping) or not (hasattr(prompts, "__len__") and hasattr(prompts, "__getitem__")):
         raise ValueError(f"{name} must be a list of prompts, not {shown(prompts)}. Pass ['...'], or list(...) of them.")
     if len(prompts) < least:
-        raise ValueError(f"{name} is empty. Pass a list of prompts, one or more.")
+        raise ValueError(f"{name} is empty: there are no prompts. Pass one or more.")
     for i, prompt in enumerate(prompts):
         check_prompt(prompt, f"{name}[{i}]")
 
@@ -113,7 +113,7 @@ def are_prompts(contexts: Any) -> bool:
     Raises:
         ValueError: if they can be neither prompts nor rows of features.
     """
-    if isinstance(contexts, (str, Mapping)):
+    if isinstance(contexts, (str, Mapping, Real)):
         check_prompts(contexts, "contexts")
     if isinstance(contexts, (list, tuple)) and not contexts:
         raise ValueError("contexts is empty. Pass one prompt, or one row of features, or more.")

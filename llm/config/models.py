@@ -95,8 +95,8 @@ class Pretrained(ModelSource):
                 trust_remote_code=self.trust_remote_code,
                 training=training,
             )
-        except OSError as error:
-            raise ValueError(f"model.path: {self.path} cannot be loaded: {error}") from error
+        except (OSError, ValueError) as error:
+            raise ValueError(f"model.path: {error}") from error
 
     def _quantized(self) -> Any:
         if self.quantization is None:

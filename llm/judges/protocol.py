@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm.dialogue import conversation
-from llm.fields import check_fields
+from llm.fields import check, check_fields
 from stackelberg.validation import as_numbers, shown
 
 Array: TypeAlias = NDArray[np.float64]
@@ -100,6 +100,7 @@ def ask(judge: Judge, prompts: Sequence[Prompt], first: Sequence[str], second: S
         >>> ask(lambda prompts, first, second: [0.75], ["2 + 2?"], ["4"], ["5"])
         array([0.75])
     """
+    check("judge", judge, Judge)
     check_rows(prompts, first=first, second=second)
     if not len(prompts):
         return np.zeros(0)
@@ -121,6 +122,8 @@ def check_rows(prompts: Sequence[Prompt], **answers: Sequence[str]) -> None:
     for name, texts in {"prompts": prompts, **answers}.items():
         if isinstance(texts, str):
             raise ValueError(f"{name} is the one text {shown(texts)}. Pass a list of them.")
+        if not hasattr(texts, "__len__"):
+            raise ValueError(f"{name} must be a list, not {shown(texts)}. Pass one entry a pair.")
         if len(texts) != len(prompts):
             raise ValueError(f"There are {len(prompts)} prompts but {len(texts)} in {name}. Give one a prompt.")
     for name, texts in answers.items():

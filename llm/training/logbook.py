@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+logger = logging.getLogger("llm")
 
 Row = dict[str, float]
 
@@ -83,9 +86,9 @@ class Logbook:
         self.rows = [] if step is None else [row for row in _lines(self.path) if row["step"] <= step]
         if step and (not self.rows or self.rows[-1]["step"] != step):
             last = int(self.rows[-1]["step"]) if self.rows else 0
-            raise ValueError(
-                f"{self.path} is damaged: its numbers end at step {last}, and the run has taken {step} steps. Put the "
-                "file back, or take a new folder."
+            logger.warning(
+                f"{self.path} is damaged: its whole lines end at step {last}, and the run has taken {step} steps. The "
+                "numbers between are lost; put the file back before you go on, if you have another copy."
             )
         text = "".join(map(_line, self.rows))
         written = self.path.with_suffix(".part")

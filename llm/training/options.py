@@ -38,7 +38,8 @@ class Training:
 
     Raises:
         TypeError: if a callback is none of transformers'.
-        ValueError: if a number is negative, or ``arguments`` sets what something else here sets, or what transformers does not know.
+        ValueError: if a number is negative, or ``arguments`` sets what something else here sets, or what transformers
+            does not know.
     """
 
     optimizer: str = "adamw_torch"

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError
 
 
 @contextmanager
-def whole(checkpoint: Path, name: str) -> Iterator[None]:
-    """Around the reading of a checkpoint's file, which may have been cut or changed since it was written.
+def whole(checkpoint: Path, *names: str) -> Iterator[None]:
+    """Around the reading of some of a checkpoint's files, which may have been cut or changed since it was written.
 
     Raises:
         ValueError: if it cannot be read; with what to do.
@@ -23,15 +24,15 @@ def whole(checkpoint: Path, name: str) -> Iterator[None]:
         ...     raise EOFError
         Traceback (most recent call last):
             ...
-        ValueError: runs/a/checkpoint-3: optimizer.pt is damaged (EOFError). Delete runs/a/checkpoint-3 to go on from ...
+        ValueError: runs/a/checkpoint-3: optimizer.pt is damaged (EOFError). Delete runs/a/checkpoint-3 to ...
     """
     try:
         yield
     except (OSError, EOFError, ValueError, LookupError, RuntimeError, SafetensorError, UnpicklingError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        first = next((line for line in str(error).splitlines() if line), "").rstrip(".")
+        broken = [name for name in names if not is_zipfile(checkpoint / name)]  # as torch writes them
         raise ValueError(
-            f"{checkpoint}: {name} is damaged ({': '.join(filter(None, (type(error).__name__, first[:120])))}). Delete "
-            f"{checkpoint} to go on from the checkpoint before it, or take a new folder."
+            f"{checkpoint}: {' or '.join(broken or names)} is damaged ({type(error).__name__}). Delete {checkpoint} to "
+            "go on from the checkpoint before it, or take a new folder."
         ) from error

@@ -125,11 +125,13 @@ class GameTrainer(Trainer):
                 weight.copy_(like(found[name], weight))
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
-        with nullcontext() if checkpoint is None else whole(Path(checkpoint), "optimizer.pt or scheduler.pt"):
+        with nullcontext() if checkpoint is None else whole(Path(checkpoint), "optimizer.pt", "scheduler.pt"):
             super()._load_optimizer_and_scheduler(checkpoint)
 
     def _load_rng_state(self, checkpoint: Any) -> None:
-        with nullcontext() if checkpoint is None else whole(Path(checkpoint), "its rng_state"):
+        count, index = self.args.world_size, self.args.process_index
+        name = "rng_state.pth" if count <= 1 else f"rng_state_{index}.pth"
+        with nullcontext() if checkpoint is None else whole(Path(checkpoint), name):
             super()._load_rng_state(checkpoint)
 
     def hand_back(self) -> None:
