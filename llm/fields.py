@@ -16,7 +16,7 @@ import numbers
 import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union
 
@@ -29,6 +29,9 @@ _WORDS: dict[Any, tuple[str, str]] = {
     str: ("a text", "a text in quotes"),
     Path: ("a path", "the path of a file or folder"),
 }
+
+
+_WIDER: dict[Any, Any] = {int: numbers.Integral, float: numbers.Real, Path: (str, os.PathLike), None: type(None)}
 
 
 def check_fields(made: Any, least: Mapping[str, float] | None = None, above: Mapping[str, float] | None = None) -> None:
@@ -58,11 +61,12 @@ def check_fields(made: Any, least: Mapping[str, float] | None = None, above: Map
             ...
         ValueError: count must be 1 or more; it is 0. Pass for example count=8.
     """
-    for name, (hint, default) in _fields(type(made)).items():
+    known = _fields(type(made))
+    for name, (hint, default) in known.items():
         check(name, getattr(made, name), hint, default)
     for bounds, strict in ((least or {}, False), (above or {}, True)):
         for name, bound in bounds.items():
-            _check_bound(name, getattr(made, name), bound, strict, _fields(type(made))[name][1])
+            _check_bound(name, getattr(made, name), bound, strict, known[name][1])
 
 
 def check(name: str, value: Any, hint: Any, default: Any = None) -> None:
@@ -116,7 +120,7 @@ def check_policy(value: Any) -> None:
         >>> check_policy("some/model")
         Traceback (most recent call last):
             ...
-        TypeError: policy must be a TransformerPolicy, not 'some/model'. Make one: TransformerPolicy.from_pretrained(...).
+        TypeError: policy must be a TransformerPolicy, not 'some/model'. Make one: TransformerPolicy.from_pretrained...
     """
     if isinstance(value, type) or not hasattr(value, "speaker"):
         raise TypeError(
@@ -169,8 +173,7 @@ def _is(kind: Any, value: Any) -> bool:
     """Whether a value is of a plain kind or a class."""
     if kind in (bool, int, float) and isinstance(value, bool):
         return kind is bool
-    wider: Any = {int: numbers.Integral, float: numbers.Real, Path: (str, os.PathLike), None: type(None)}.get(kind, kind)
-    return isinstance(value, wider)
+    return isinstance(value, _WIDER.get(kind, kind))
 
 
 def _is_list(value: Any, origin: Any) -> bool:
@@ -222,7 +225,8 @@ def _advice(name: str, value: Any, hint: Any, default: Any) -> str:
         return f"Pass {name}={number!r}, without the quotes."
     lists = [part for part in wanted if _listed(part)]
     if lists and fits((value,), lists[0]):
-        return f"Pass {name}=" + (f"({shown(value)},)." if typing.get_origin(lists[0]) is tuple else f"[{shown(value)}].")
+        meant = f"({shown(value)},)" if typing.get_origin(lists[0]) is tuple else f"[{shown(value)}]"
+        return f"Pass {name}={meant}."
     if lists and default == ():
         return f"Pass {name}=() for none."
     if isinstance(value, type) and any(isinstance(part, type) and issubclass(value, part) for part in wanted):
@@ -256,7 +260,8 @@ def _concrete(base: type) -> list[type]:
     """A class, or those of ours below it that can be made."""
     if not inspect.isabstract(base):
         return [base]
-    below = [each for kind in base.__subclasses__() for each in _concrete(kind)]
+    kinds: list[type] = base.__subclasses__()
+    below = [each for kind in kinds for each in _concrete(kind)]
     return [each for each in below if each.__module__.partition(".")[0] in ("llm", "stackelberg")] or [base]
 
 
@@ -297,12 +302,12 @@ def _plain(hint: Any) -> bool:
 
 
 @functools.cache
-def _fields(kind: type) -> dict[str, tuple[Any, Any]]:
+def _fields(kind: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """Type hint and default of each field that is given."""
-    hints = typing.get_type_hints(kind)
+    hints, own = typing.get_type_hints(kind), dataclasses.fields(typing.cast(Any, kind))
     return {
         each.name: (hints[each.name], None if each.default is dataclasses.MISSING else each.default)
-        for each in dataclasses.fields(kind)
+        for each in own
         if each.init
     }
 

@@ -165,7 +165,7 @@ def _antisymmetric(p: Array, texts: Sequence[str]) -> Array:
     """Refuse judgements whose two orders do not add up to 1: of such no table can be made."""
     apart = np.abs(p + p.T - 1)
     if (apart > COMPLEMENT_TOLERANCE).any():
-        i, j = np.unravel_index(int(np.argmax(apart)), apart.shape)
+        i, j = (int(each) for each in np.unravel_index(np.argmax(apart), apart.shape))
         raise ValueError(
             f"The judge prefers {shown(texts[i])} to {shown(texts[j])} with {p[i, j]:.6g} and the other way round with "
             f"{p[j, i]:.6g}, which must add up to 1. Wrap it: llm.judges.BothOrders(judge)."

@@ -89,11 +89,11 @@ def reading(place: str | Path) -> Iterator[None]:
         OSError: if the hub's cannot.
 
     Example:
-        >>> with reading("/models/mine"):
+        >>> with reading("some/model"):
         ...     raise OSError("header too small")
         Traceback (most recent call last):
             ...
-        OSError: /models/mine cannot be read from the hub: header too small. Check the name, the network and your access.
+        OSError: some/model cannot be read from the hub: header too small. Check the name, the network and your access.
     """
     try:
         yield

@@ -7,8 +7,6 @@ import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-import numpy as np
-
 from llm.judges.protocol import Array, Judge, Prompt
 from stackelberg.validation import shown
 
@@ -18,7 +16,9 @@ APART = 0.1
 _TOLD: dict[int, Callable[[], Any]] = {}
 
 
-def watch_orders(judge: Judge, prompts: Sequence[Prompt], first: Sequence[str], second: Sequence[str], p: Array) -> None:
+def watch_orders(
+    judge: Judge, prompts: Sequence[Prompt], first: Sequence[str], second: Sequence[str], p: Array
+) -> None:
     """Say in the log, once a judge, where p(y≻y') + p(y'≻y) is far from 1: the worst pair, and what to do.
 
     Only pairs that were asked in both orders anyway are looked at, two answers alike among them (p should be ½).
@@ -32,9 +32,8 @@ def watch_orders(judge: Judge, prompts: Sequence[Prompt], first: Sequence[str], 
         p: what it said, (n,).
 
     Example:
-        >>> first_is_better = lambda prompts, first, second: np.full(len(first), 0.9)
-        >>> watch_orders(first_is_better, ["?", "?"], ["a", "b"], ["b", "a"], np.array([0.9, 0.9]))  # a warning
-        >>> worst_pair(["?", "?"], ["a", "b"], ["b", "a"], np.array([0.9, 0.9]))
+        >>> import numpy as np
+        >>> worst_pair(["?", "?"], ["a", "b"], ["b", "a"], np.array([0.9, 0.9]))  # of these it would be told
         (1, 0)
     """
     if _TOLD.get(id(judge), lambda: None)() is judge:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import shutil
 from pathlib import Path
@@ -103,7 +102,7 @@ OPTIONS = [
     (lambda: judges.BothOrders(None), TypeError, "judge must be a judge, not None", "a callable"),
     (lambda: judges.Cached(even, 3), ValueError, "path must be a text or a path, not 3", "Pass"),
     (lambda: judges.Mean(even), TypeError, "judges must be a tuple of judges", r"judges=\("),
-    (lambda: judges.BradleyTerry("score"), TypeError, "reward must be a scores, not 'score'|reward must be", r"answers\)"),
+    (lambda: judges.BradleyTerry("score"), TypeError, "reward must be .*, not 'score'", r"answers\)"),
     (lambda: judges.LengthOnly(1.0, 0.0), ValueError, "scale must be more than 0", "Leave|Pass"),
     (lambda: judges.Question(letters=("A",)), ValueError, "letters must be a tuple of 2 texts", "Pass"),
     (lambda: judges.Retry(attempts=0), ValueError, "attempts must be 1 or more; it is 0", "Pass"),
@@ -122,7 +121,8 @@ def test_options_of_a_wrong_type_or_out_of_range(act, error, wrong, mend):
 def test_lists_serve_for_tuples_and_numbers_of_numpy_for_numbers():
     assert llm.Sampling(stop=["a"]).stop == ["a"]
     assert llm.Rollouts(prompts=np.int64(2), temperature=np.float32(1), leaders=2, baseline=LeaveOneOut()).rows == 4
-    assert fits(None, int | None) and not fits(None, int)
+    assert fits(None, int | None)
+    assert not fits(None, int)
     check("callbacks", (), tuple[str, ...])
 
 
@@ -171,7 +171,7 @@ def test_prompts_of_a_game(contexts, wrong, mend):
 @pytest.mark.parametrize(
     ("act", "error", "wrong", "mend"),
     [
-        (lambda p: llm.generate(p, "Why?"), ValueError, "the one text 'Why?'", "Pass a list"),
+        (lambda p: llm.generate(p, "Why?"), ValueError, r"the one text 'Why\?'", "Pass a list"),
         (lambda p: llm.generate(p, [3]), ValueError, r"prompts\[0\] is 3, no prompt", "Pass a text"),
         (lambda p: llm.generate("gpt2", ["Why?"]), TypeError, "policy must be .*, not 'gpt2'", "from_pretrained"),
         (lambda p: llm.generate(p, ["Why?"], llm.Sampling()), TypeError, "sampling must be a Rollouts", "Pass"),
@@ -187,7 +187,7 @@ def test_prompts_of_a_game(contexts, wrong, mend):
         (lambda p: llm.tournament(p, [], even), ValueError, "there are no prompts", "Pass one or more"),
         (lambda p: llm.tournament(p, ["a"], even, others=["b"]), TypeError, r"others must be .*, not \['b'\]", "dict"),
         (lambda p: llm.tournament(p, ["a"], even, others={"b": "c"}), ValueError, "the one text 'c'", r"\['c'\]"),
-        (lambda p: llm.tournament(p, ["a"], even, others={"b": [3]}), ValueError, "answers of b must be .*texts", "Pass"),
+        (lambda p: llm.tournament(p, ["a"], even, others={"b": [3]}), ValueError, "answers of b must be", "Pass"),
         (lambda p: llm.keeps_earlier_turns("gpt2"), TypeError, "tokenizer must be .*, not 'gpt2'", "AutoTokenizer"),
         (lambda p: list(llm.losses(p, [3], [0.5], GAME.returns(), sampling=SHORT)), TypeError, "episodes must", "Pass"),
         (lambda p: list(llm.losses(p, [], [], None, sampling=SHORT)), TypeError, "returns must be a Returns", "Pass"),
@@ -206,14 +206,14 @@ def learn(game, policy=None, sampling=SHORT, solver=None, **options):
 
 
 def test_one_kind_of_sampling_for_tables_and_one_for_texts(policy):
-    refuses(lambda: learn(GAME, policy, sb.Sample()), TypeError, r"sampling is Sample\(", r"llm\.Rollouts\(\)")
+    refuses(lambda: learn(GAME, policy, sb.Sample(3)), TypeError, r"sampling is Sample\(", r"llm\.Rollouts\(\)")
     refuses(lambda: learn(MATRIX, None, SHORT), TypeError, r"not Rollouts\(", r"Pass sb\.Sample\(")
 
 
 def test_nobody_follows_in_a_nash_game(policy):
     many = llm.Rollouts(prompts=1, leaders=2, followers=5, max_new_tokens=2)
     for game, solver in ((NASH, sb.NashMDPG(learning_rate=1e-3)), (REWARD, sb.RLOO(learning_rate=1e-3))):
-        refuses(lambda g=game, s=solver: learn(g, policy, many, s), ValueError, "followers = 5.*nobody follows", "Leave it")
+        refuses(lambda g=game, s=solver: learn(g, policy, many, s), ValueError, "followers = 5.*nobody", "Leave it out")
 
 
 @pytest.mark.parametrize(
@@ -225,10 +225,11 @@ def test_nobody_follows_in_a_nash_game(policy):
     ],
 )
 def test_the_solver_named_serves_the_game(policy, game, solver, serves):
-    refuses(lambda: learn(game, policy, solver=solver), ValueError, "is a rule for a", f"{serves.__name__} serves a")
+    words = f"{serves.__name__} serves a"
+    refuses(lambda: learn(game, policy, solver=solver), ValueError, "is a rule for a", words)
     sampling = llm.Rollouts(prompts=1, leaders=2, max_new_tokens=1)
     assert learn(game, tiny_policy(), sampling, serves(learning_rate=1e-4)).report == "ran all 1 steps"
-    refuses(lambda: learn(MATRIX, solver=sb.RLOO(), sampling=sb.Sample()), ValueError, "not for a", "MirrorDescent serves")
+    refuses(lambda: learn(MATRIX, solver=sb.RLOO()), ValueError, "not for a", "MirrorDescent serves")
 
 
 @pytest.mark.parametrize(
@@ -262,7 +263,6 @@ def test_another_judge_at_the_address_of_one_told_of_is_told_of_too(caplog):
         judge = judges.Named(even, f"judge {count}")
         watch_orders(judge, ["?"], ["a"], ["a"], np.array([0.9]))
         del judge
-        gc.collect()
         assert len(caplog.records) == count
 
 
@@ -317,7 +317,7 @@ def test_what_can_only_be_a_path_is_not_looked_for_in_the_hub(name, hub):
 def test_a_name_that_the_hub_cannot_be_asked_for_is_asked_for_once(hub):
     refuses(lambda: load("missing/folder"), OSError, "no folder missing/folder, and the hub cannot be asked", "Check")
     assert hub == ["missing/folder"]
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="missing/folder") as caught:
         load("missing/folder")
     assert isinstance(caught.value.__cause__, ConnectionError)
     refuses(lambda: load("a b"), ValueError, "cannot be written so", "Check the spelling")
@@ -329,7 +329,7 @@ def test_a_folder_or_a_file_without_a_model(tmp_path, hub, policy):
     refuses(lambda: load(tmp_path), ValueError, "without a config.json", f"Did you mean {tmp_path / 'policy'}?")
     file = tmp_path / "policy" / "config.json"
     refuses(lambda: load(file), ValueError, "is a file", re.escape(f"Name the folder: {file.parent}"))
-    refuses(lambda: load(3), ValueError, "path must be a text or a path or None, not 3|path must be a text or a path", "Pass")
+    refuses(lambda: load(3), ValueError, "path must be a text or a path", "Pass")
     refuses(lambda: load(tmp_path / "policy", lora=4), TypeError, "lora must be a LoRA or None, not 4", "Pass")
     assert not hub
 
