@@ -1,7 +1,7 @@
 """What is given to an option, held against its type hint: one check for every dataclass and function of this floor.
 
-Each refusal says what is wrong with the value received and what to pass. Numbers, texts and lists of them are refused
-with ``ValueError``, as on the ground floor; an object of another class with ``TypeError``.
+Each refusal says what is wrong with the value received and what to pass: a ``TypeError`` where it is of another type,
+a ``ValueError`` where a number is out of its bounds or not finite.
 """
 
 from __future__ import annotations
@@ -24,75 +24,76 @@ from stackelberg.validation import shown
 
 _WORDS: dict[Any, tuple[str, str]] = {
     int: ("a whole number", "8"),
-    float: ("a number", "0.5"),
+    float: ("a finite number", "0.5"),
     bool: ("True or False", "True"),
     str: ("a text", "a text in quotes"),
-    Path: ("a path", "the path of a file or folder"),
+    Path: ("a Path", "the path of a file or folder"),
 }
 
 
 _WIDER: dict[Any, Any] = {int: numbers.Integral, float: numbers.Real, Path: (str, os.PathLike), None: type(None)}
 
 
-def check_fields(made: Any, least: Mapping[str, float] | None = None, above: Mapping[str, float] | None = None) -> None:
+def check_fields(option: Any, above: Mapping[str, float] | None = None, **least: float) -> None:
     """Hold every field of a dataclass against its type hint, and its numbers against their bounds.
 
     Args:
-        made: the object under way, in its ``__post_init__``.
-        least: fields with the smallest number each may be.
+        option: the object under way, in its ``__post_init__``.
         above: fields with a number that each must be larger than.
+        least: the smallest number that a field may be, by name; None passes where the hint allows it.
 
     Raises:
-        ValueError: if a number, a text or a list is of another type, not finite or out of its bounds.
-        TypeError: if an object is of another class.
+        TypeError: if a field is of another type.
+        ValueError: if a number is not finite or out of its bounds.
 
     Example:
-        >>> @dataclasses.dataclass
-        ... class Options:
-        ...     count: int = 8
-        ...     def __post_init__(self):
-        ...         check_fields(self, least={"count": 1})
-        >>> Options(count="8")
+        >>> import llm
+        >>> llm.LoRA(rank="64")
         Traceback (most recent call last):
             ...
-        ValueError: count must be a whole number, not '8'. Pass count=8, without the quotes.
-        >>> Options(count=0)
+        TypeError: LoRA(rank=...) must be a whole number, not '64'. Pass rank=64, without the quotes.
+        >>> llm.LoRA(rank=0)
         Traceback (most recent call last):
             ...
-        ValueError: count must be 1 or more; it is 0. Pass for example count=8.
+        ValueError: rank must be 1 or more; it is 0. Pass for example rank=64.
     """
-    known = _fields(type(made))
+    kind: Any = type(option)
+    known = _fields(kind)
     for name, (hint, default) in known.items():
-        check(name, getattr(made, name), hint, default)
-    for bounds, strict in ((least or {}, False), (above or {}, True)):
+        value = getattr(option, name)
+        if not fits(value, hint):
+            _refuse(f"{kind.__name__}({name}=...)", name, value, hint, default)
+    for bounds, strict in ((least, False), (above or {}, True)):
         for name, bound in bounds.items():
-            _check_bound(name, getattr(made, name), bound, strict, known[name][1])
+            _check_bound(name, getattr(option, name), bound, strict, known[name][1])
 
 
-def check(name: str, value: Any, hint: Any, default: Any = None) -> None:
+def check_kind(value: Any, hint: Any, name: str, default: Any = None) -> None:
     """Hold one value against a type hint.
 
     Args:
-        name: of the argument.
-        value: what was given for it.
+        value: what was given.
         hint: of a type, a union, a tuple or sequence of one type, a callable or a protocol.
+        name: of the argument.
         default: what may be passed, for the message.
 
     Raises:
-        ValueError: if a number, a text or a list is of another type.
-        TypeError: if an object is of another class.
+        TypeError: if the value is of another type.
+        ValueError: if it is a number, and not finite.
 
     Example:
-        >>> check("trackers", "wandb", tuple[str, ...])
+        >>> check_kind("wandb", tuple[str, ...], "trackers")
         Traceback (most recent call last):
             ...
-        ValueError: trackers must be a tuple of texts, not the one text 'wandb'. Pass trackers=('wandb',).
+        TypeError: trackers must be a tuple, each a text, not 'wandb'. Pass trackers=('wandb',).
     """
-    if fits(value, hint):
-        return
-    kind = ValueError if all(_plain(part) for part in _parts(hint) if part is not type(None)) else TypeError
-    lone = "the one text " if isinstance(value, str) and any(map(_listed, _parts(hint))) else ""
-    raise kind(f"{name} must be {words(hint)}, not {lone}{_seen(value)}. {_advice(name, value, hint, default)}")
+    if not fits(value, hint):
+        _refuse(name, name, value, hint, default)
+
+
+def _refuse(said: str, name: str, value: Any, hint: Any, default: Any) -> None:
+    kind = ValueError if isinstance(value, numbers.Real) and not math.isfinite(value) else TypeError
+    raise kind(f"{said} must be {words(hint)}, not {_seen(value)}. {_advice(name, value, hint, default)}")
 
 
 def check_count(name: str, value: Any, *, least: int = 1) -> None:
@@ -104,28 +105,8 @@ def check_count(name: str, value: Any, *, least: int = 1) -> None:
             ...
         ValueError: batch must be 1 or more; it is 0. Pass for example batch=1.
     """
-    check(name, value, int, least)
+    check_kind(value, int, name, least)
     _check_bound(name, value, least, False, least)
-
-
-def check_seed(value: Any) -> None:
-    """Refuse what is no seed: a whole number, 0 or more."""
-    check_count("seed", value, least=0)
-
-
-def check_policy(value: Any) -> None:
-    """Refuse what speaks in no role.
-
-    Example:
-        >>> check_policy("some/model")
-        Traceback (most recent call last):
-            ...
-        TypeError: policy must be a TransformerPolicy, not 'some/model'. Make one: TransformerPolicy.from_pretrained...
-    """
-    if isinstance(value, type) or not hasattr(value, "speaker"):
-        raise TypeError(
-            f"policy must be a TransformerPolicy, not {_seen(value)}. Make one: TransformerPolicy.from_pretrained(...)."
-        )
 
 
 def check_tokenizer(value: Any) -> None:
@@ -135,16 +116,16 @@ def check_tokenizer(value: Any) -> None:
         >>> check_tokenizer("some/model")
         Traceback (most recent call last):
             ...
-        TypeError: tokenizer must be one of transformers, not 'some/model'. Pass AutoTokenizer.from_pretrained(...).
+        TypeError: tokenizer must be a tokenizer of transformers, not 'some/model'. AutoTokenizer.from_pretrained has one.
     """
     if isinstance(value, type) or not (callable(value) and hasattr(value, "eos_token_id")):
         raise TypeError(
-            f"tokenizer must be one of transformers, not {_seen(value)}. Pass AutoTokenizer.from_pretrained(...)."
+            f"tokenizer must be a tokenizer of transformers, not {_seen(value)}. AutoTokenizer.from_pretrained has one."
         )
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value is what a type hint says. Lists serve for tuples, whole numbers for numbers, paths for texts.
+    """Whether a value is what a type hint says: True is no number, a text no list. Lists serve for tuples.
 
     Example:
         >>> fits(1, float), fits(True, int), fits("wandb", tuple[str, ...]), fits(["wandb"], tuple[str, ...])
@@ -173,6 +154,8 @@ def _is(kind: Any, value: Any) -> bool:
     """Whether a value is of a plain kind or a class."""
     if kind in (bool, int, float) and isinstance(value, bool):
         return kind is bool
+    if kind is float and isinstance(value, numbers.Real) and not math.isfinite(value):
+        return False
     return isinstance(value, _WIDER.get(kind, kind))
 
 
@@ -187,7 +170,7 @@ def words(hint: Any) -> str:
 
     Example:
         >>> words(int | None), words(tuple[str, ...]), words(Path | str)
-        ('a whole number or None', 'a tuple of texts', 'a path or a text')
+        ('a whole number or None', 'a tuple, each a text', 'a Path or a text')
     """
     if hint is type(None) or hint is None:
         return "None"
@@ -197,20 +180,14 @@ def words(hint: Any) -> str:
     if origin is Literal:
         return " or ".join(repr(part) for part in parts)
     if _listed(hint):
-        inner = "objects" if parts[0] is Any else words(parts[0]).removeprefix("a ") + "s"
-        many = f"{len(parts)} " if origin is tuple and parts[-1] is not Ellipsis else ""
-        return f"a {'tuple' if origin is tuple else 'list'} of {many}{inner}"
+        many = f" of {len(parts)}" if origin is tuple and parts[-1] is not Ellipsis else ""
+        kind = ("tuple" if origin is tuple else "list") + many
+        return f"a {kind}" if parts[0] is Any else f"a {kind}, each {words(parts[0])}"
     if origin is collections.abc.Callable or hint is collections.abc.Callable:
         return "a callable"
-    if getattr(hint, "_is_protocol", False):
-        return f"a {hint.__name__.lower()}"
     if isinstance(origin or hint, type) and issubclass(origin or hint, Mapping):
         return "a dict"
-    return _WORDS[hint][0] if hint in _WORDS else _article(hint.__name__)
-
-
-def _article(name: str) -> str:
-    return f"{'an' if name[0] in 'AEIO' else 'a'} {name}"
+    return _WORDS[hint][0] if hint in _WORDS else f"{'an' if hint.__name__[0] in 'AEIO' else 'a'} {hint.__name__}"
 
 
 def _seen(value: Any) -> str:
@@ -268,7 +245,7 @@ def _concrete(base: type) -> list[type]:
 def _check_bound(name: str, value: Any, bound: float, strict: bool, default: Any) -> None:
     if value is None or (math.isfinite(value) and (value > bound or (value == bound and not strict))):
         return
-    wanted = f"more than {bound:g}" if strict else f"{bound:g} or more"
+    wanted = f"above {bound:g}" if strict else f"{bound:g} or more"
     example = "Leave it out, or pass more" if default is None else f"Pass for example {name}={default!r}"
     raise ValueError(f"{name} must be {wanted}; it is {value!r}. {example}.")
 
@@ -291,14 +268,6 @@ def _parts(hint: Any) -> tuple[Any, ...]:
 
 def _listed(hint: Any) -> bool:
     return typing.get_origin(hint) in (tuple, collections.abc.Sequence)
-
-
-def _plain(hint: Any) -> bool:
-    """Whether a number, a text or a list of plain things is wanted, and no object."""
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if _listed(hint):
-        return parts[0] is not Any and all(_plain(part) for part in _parts(parts[0]))
-    return hint in _WORDS or origin is Literal
 
 
 @functools.cache

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from llm.dialogue import Prompt, conversation
-from llm.fields import check, check_policy
+from llm.fields import check_kind
 from llm.generation import Completion, Tokens
 from llm.judges.protocol import ask
+from llm.players import check_speaks
 from llm.rollouts import Episode, Rollouts, Turn
 from llm.training.draws import judge_of, reward_of
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
@@ -73,10 +74,10 @@ def listed(game: Game[Any], policy: TransformerPolicy, sampling: Rollouts) -> Li
         >>> bool(sb.evaluate(found.game, found).gap > 0)
         True
     """
-    check("game", game, Game)
+    check_kind(game, Game, "game")
     judge_of(game)
-    check_policy(policy)
-    check("sampling", sampling, Rollouts)
+    check_speaks(policy)
+    check_kind(sampling, Rollouts, "sampling")
     answers = list(_answers(policy, sampling))
     roles = 2 if isinstance(game, StackelbergGame) else 1
     rows = [_probabilities(policy, prompt, answers, roles, sampling) for prompt in game.contexts]

@@ -34,7 +34,9 @@ class LoRA:
     targets: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_fields(self, least={"rank": 1}, above={"alpha": 0})
+        check_fields(self, rank=1)
+        if self.alpha is not None and not self.alpha > 0:
+            raise ValueError(f"alpha must be above 0; it is {self.alpha}: nothing would be learnt. Leave it out.")
         if self.targets is not None and not (self.targets and all(self.targets)):
             raise ValueError(
                 f"targets names the layers that learn, and is {self.targets!r}: nothing, or no name. "

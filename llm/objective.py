@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from llm.fields import check, check_policy
+from llm.fields import check_kind
 from llm.generation import Completion
 from llm.logprobs import Scorer, micro_batches
+from llm.players import check_speaks
 from llm.rollouts import Episode, Rollouts, Turn, unfinished_penalty
 from llm.scoring import score
 from stackelberg.gradient import (
@@ -101,11 +102,11 @@ def losses(
         >>> any(weight.grad.abs().sum() > 0 for weight in policy.parameters())
         True
     """
-    check_policy(policy)
+    check_speaks(policy)
     for name, value, hint in (("returns", returns, Returns), ("sampling", sampling, Rollouts),
                               ("baseline", baseline, Baseline), ("kl", kl, KL), ("kappa", kappa, float),
                               ("leader", leader, float)):  # fmt: skip
-        check(name, value, hint)
+        check_kind(value, hint, name)
     _check(episodes, preference, weights, baseline, sampling)
     penalty = unfinished_penalty(episodes, sampling.missing_eos_penalty)
     earned = torch.tensor(preference, dtype=torch.float64) + torch.tensor(penalty, dtype=torch.float64)
@@ -134,8 +135,8 @@ def generator_gap(episodes: Sequence[Episode], leader: Completions, follower: Co
     Near rounding if the rollouts are of this policy at this temperature. NaN where the generator told none.
     """
     _check_episodes(episodes)
-    check("leader", leader, Completions)
-    check("follower", follower, Completions | None)
+    check_kind(leader, Completions, "leader")
+    check_kind(follower, Completions | None, "follower")
     gaps = [0.0]
     for column, said in (("leader", leader), ("follower", follower)):
         if said is None:

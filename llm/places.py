@@ -26,7 +26,7 @@ def check_place(place: str | Path) -> None:
         >>> check_place("./nowhere")
         Traceback (most recent call last):
             ...
-        ValueError: There is no folder ./nowhere. Name one that save_pretrained wrote, or a name in the hub.
+        ValueError: ./nowhere is no folder here. Name one that save_pretrained wrote, or a name in the hub.
     """
     folder, name = Path(place), os.fspath(place)
     if not name:
@@ -39,9 +39,9 @@ def check_place(place: str | Path) -> None:
     if folder.is_file():
         raise ValueError(f"{name} is a file, and a model lies in a folder. Name the folder: {folder.parent}")
     if name.startswith("~"):
-        raise ValueError(f"There is no folder {name}: ~ is a shell's word. Pass pathlib.Path({name!r}).expanduser().")
+        raise ValueError(f"{name} is no folder here: ~ is a shell's word. Pass pathlib.Path({name!r}).expanduser().")
     if name.startswith((".", "/")) or name.count("/") > 1 or "\\" in name:
-        raise ValueError(f"There is no folder {name}. Name one that save_pretrained wrote, or a name in the hub.")
+        raise ValueError(f"{name} is no folder here. Name one that save_pretrained wrote, or a name in the hub.")
     _ask_hub(name)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from llm.computing import Computing
 from llm.dialogue import Dialogue, Prompt, announced
 from llm.ending import Ending
-from llm.fields import check, check_tokenizer
+from llm.fields import check_kind, check_tokenizer
 from llm.lora import LoRA
 from llm.places import check_place, reading
 from llm.roles import Players, Roles, Shared
@@ -63,9 +63,9 @@ class TransformerPolicy:
         gradient_checkpointing: bool = False,
         training: Training | None = None,
     ) -> None:
-        check("players", players, Players)
+        check_kind(players, Players, "players")
         check_tokenizer(tokenizer)
-        _check_options(dialogue, roles, gradient_checkpointing, training)
+        _check_options(None, roles, dialogue, training, gradient_checkpointing)
         self.training = Training() if training is None else training
         self.computing = Computing(torch.bfloat16 if self.training.bf16 else None)
         self.players = players
@@ -96,14 +96,10 @@ class TransformerPolicy:
         training: Training | None = None,
     ) -> TransformerPolicy:
         """From a model in memory, which becomes part of the policy; it is the reference too, or a frozen copy is."""
-        if isinstance(model, (str, Path)) or not isinstance(model, nn.Module):
-            raise TypeError(
-                f"model must be a causal language model in memory, not {shown(model)}. Pass "
-                "AutoModelForCausalLM.from_pretrained(...), or a name to TransformerPolicy.from_pretrained."
-            )
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a model in memory, not {shown(model)}. from_pretrained loads one by name.")
         check_tokenizer(tokenizer)
-        check("lora", lora, LoRA | None)
-        _check_options(dialogue, roles, gradient_checkpointing, training)
+        _check_options(lora, roles, dialogue, training, gradient_checkpointing)
         roles = Shared() if roles is None else roles
         return cls(
             roles.build(model, lora),
@@ -155,13 +151,12 @@ class TransformerPolicy:
         The reference of a saved policy is the base with its adapters off; that of one whose weights all learnt is
         the model *as loaded*.
         """
-        for name, place in {"path": path, "base": base}.items():
-            check(name, place, str | Path | None)
-        check("lora", lora, LoRA | None)
-        check("dtype", dtype, torch.dtype | str | None)
-        check("attention", attention, str | None)
-        check("trust_remote_code", trust_remote_code, bool, False)
-        _check_options(dialogue, roles, gradient_checkpointing, training)
+        check_kind(path, str | Path, "path")
+        check_kind(base, str | Path | None, "base")
+        check_kind(dtype, torch.dtype | str | None, "dtype")
+        check_kind(attention, str | None, "attention")
+        check_kind(trust_remote_code, bool, "trust_remote_code")
+        _check_options(lora, roles, dialogue, training, gradient_checkpointing)
         check_place(path)
         from transformers import AutoTokenizer
 
@@ -270,14 +265,6 @@ class TransformerPolicy:
         return refine(self, prompts, rounds, start, sampling=sampling, seed=seed)
 
 
-def _check_options(dialogue: Any, roles: Any, gradient_checkpointing: Any, training: Any) -> None:
-    """Before a model is touched, or loaded."""
-    check("dialogue", dialogue, Dialogue | None)
-    check("roles", roles, Roles | None)
-    check("gradient_checkpointing", gradient_checkpointing, bool, False)
-    check("training", training, Training | None)
-
-
 def _checkpoint(speaker: Speaker) -> None:
     options: dict[str, Any] = {"use_reentrant": False}
     if speaker.state is not None:
@@ -289,3 +276,11 @@ def _checkpoint(speaker: Speaker) -> None:
 
 
 __all__ = ["FOLLOWER", "LEADER", "TransformerPolicy"]
+
+
+def _check_options(lora: Any, roles: Any, dialogue: Any, training: Any, checkpointing: Any) -> None:
+    """Refuse what is no option before a model is loaded for it."""
+    check_kind(checkpointing, bool, "gradient_checkpointing")
+    given = {"lora": (lora, LoRA), "roles": (roles, Roles), "dialogue": (dialogue, Dialogue)}
+    for name, (value, kind) in (given | {"training": (training, Training)}).items():
+        check_kind(value, kind | None, name)

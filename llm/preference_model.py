@@ -63,8 +63,8 @@ class Training:
 
     def __post_init__(self) -> None:
         counts = dict.fromkeys(("batch_size", "accumulate", "max_tokens", "save_every"), 1)
-        check_fields(self, least={**counts, "warmup": 0, "weight_decay": 0, "seed": 0},
-                     above={"epochs": 0, "learning_rate": 0})  # fmt: skip
+        above = {"epochs": 0, "learning_rate": 0}
+        check_fields(self, above=above, **counts, warmup=0, weight_decay=0, seed=0)
         if self.warmup > 1:
             raise ValueError(f"warmup is a share of the updates, at most 1; it is {self.warmup}. Pass 0.03.")
 

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from llm.dialogue import Messages, Overlong, Prompt, Refuse, conversation
+from llm.dialogue import Messages, Overlong, Prompt, Refuse, check_prompts, conversation
 from llm.ending import Ending
-from llm.fields import check, check_fields, check_policy, check_seed
+from llm.fields import check_count, check_fields, check_kind
 from llm.generation import Completion, Generated, Generator, Tokens, TransformersGenerator
 from llm.logprobs import micro_batches
 from llm.sampling import Sampling, seeds_for
 from stackelberg.gradient import KL, Baseline, RewardToGo
-from stackelberg.judged import check_prompts
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -65,8 +64,8 @@ class Rollouts(Sampling):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        counts = dict.fromkeys(("prompts", "leaders", "micro_batch_tokens", "backward_tokens", "max_prompt_tokens"), 1)
-        check_fields(self, least={**counts, "followers": 0, "missing_eos_penalty": 0})
+        least = {"prompts": 1, "leaders": 1, "followers": 0, "micro_batch_tokens": 1, "missing_eos_penalty": 0}
+        check_fields(self, **least, backward_tokens=1, max_prompt_tokens=1)
 
     @property
     def rows(self) -> int:
@@ -139,11 +138,10 @@ def generate(
         >>> len(episode.leader.completion.tokens) <= 4
         True
     """
-    check_policy(policy)
-    check("sampling", sampling, Rollouts | None)
-    check("generator", generator, Generator | None)
-    check_seed(seed)
-    check_prompts(prompts, least=0)
+    check_prompts(prompts)
+    check_kind(sampling, Rollouts | None, "sampling")
+    check_kind(generator, Generator | None, "generator")
+    check_count("seed", seed, least=0)
     sampling = Rollouts() if sampling is None else sampling
     messages = [conversation(prompt) for prompt in prompts]
     chosen = generator or sampling.generator or TransformersGenerator()

@@ -26,6 +26,7 @@ class Sampling:
     renormalised over the tokens that top-k and then top-p keep.
 
     Raises:
+        TypeError: if a field is not of its kind.
         ValueError: if a number is out of its range.
     """
 
@@ -36,11 +37,11 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_fields(self, least={"max_new_tokens": 1, "temperature": 0, "top_k": 0})
+        check_fields(self, max_new_tokens=1, temperature=0, top_k=0)
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is a probability above 0 and at most 1; it is {self.top_p}. 1 keeps every token.")
         if "" in self.stop:
-            raise ValueError("stop holds an empty text, which stands in every answer. Leave it out.")
+            raise ValueError("stop holds an empty text, which ends every completion at once. Leave it out.")
 
     @property
     def truncates(self) -> bool:
@@ -127,4 +128,3 @@ def seeds_for(seed: int, *keys: int) -> int:
         (True, False)
     """
     return int(np.random.SeedSequence((seed, *keys)).generate_state(1, np.uint64)[0] >> 1)
-

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm.fields import check, check_policy, check_seed
+from llm.dialogue import check_prompts
+from llm.fields import check_count, check_kind
 from llm.intervals import interval_of, mean_of, stderr_of
 from llm.judges.orders import watch_orders
 from llm.judges.protocol import Array, Judge, Prompt, ask, kept
 from llm.judges.wrappers import LengthOnly
-from llm.players import answered, base_turns, players_of
+from llm.players import answered, base_turns, check_speaks, players_of
 from llm.rollouts import Rollouts
-from stackelberg.judged import check_prompts
 from stackelberg.preference import PreferenceMatrix
 
 if TYPE_CHECKING:
@@ -162,12 +162,12 @@ def tournament(
         >>> found.names
         ('base', 'Leader', 'Follower')
     """
-    check_policy(policy)
-    check("judge", judge, Judge)
-    check("sampling", sampling, Rollouts | None)
-    check("others", others, Mapping[str, Sequence[str]] | None)
-    check_seed(seed)
-    check("follower", follower, bool)
+    check_speaks(policy)
+    check_kind(judge, Judge, "judge")
+    check_kind(sampling, Rollouts | None, "sampling")
+    check_kind(others, Mapping[str, Sequence[str]] | None, "others")
+    check_count("seed", seed, least=0)
+    check_kind(follower, bool, "follower")
     sampling, others = Rollouts() if sampling is None else sampling, others or {}
     _check(prompts, others)
     episodes = answered(policy, prompts, sampling, seed=seed, followers=int(follower))
@@ -200,8 +200,8 @@ def judged(
         ValueError: if there are no prompts, or a player has another number of answers than there are prompts.
         TypeError: if the players are no names with answers.
     """
-    check("players", players, Mapping[str, Sequence[str]])
-    check("judge", judge, Judge)
+    check_kind(players, Mapping[str, Sequence[str]], "players")
+    check_kind(judge, Judge, "judge")
     if len(players) < 2:
         raise ValueError(f"A tournament wants two players or more, not {len(players)}. Pass {{name: answers, ...}}.")
     _check(prompts, players)
@@ -225,8 +225,10 @@ def judged(
 
 def _check(prompts: Sequence[Prompt], players: Mapping[str, Sequence[str]]) -> None:
     check_prompts(prompts)
+    if not len(prompts):
+        raise ValueError("There are no prompts to answer. Pass one or more.")
     for name, texts in players.items():
-        check(f"The answers of {name}", texts, Sequence[str])
+        check_kind(texts, Sequence[str], f"The answers of {name}")
         if len(texts) != len(prompts):
             raise ValueError(f"{name} has {len(texts)} answers for {len(prompts)} prompts. Give one a prompt.")
 

@@ -61,9 +61,9 @@ class Combination(NDArrayOperatorsMixin):
 
     @cached_property
     def _plan(self) -> list[tuple[Any, Array, bool]]:
-        """The terms, whole arrays first, and whether each is one."""
+        """The terms and whether each is a whole array: these first, and one with a factor of its own before all."""
         rows = [(factor, array, array.shape == self.shape) for factor, array in self.terms]
-        return sorted(rows, key=lambda row: not row[2])
+        return sorted(rows, key=lambda row: (not row[2], type(row[0]) is float and row[0] == 1.0))
 
     def write(self, out: Array, part: Part, scratch: Array) -> None:
         """Write the part of the sum that ``part`` selects into ``out``, with ``scratch`` of its shape to work in."""

@@ -59,7 +59,10 @@ class Game(Generic[Answer]):
             object.__setattr__(self, "contexts", check_features(self.contexts))
         if callable(given):
             if self.contexts is None:
-                raise ValueError("P is a function of features, and there are none. Pass contexts=features.")
+                raise ValueError(
+                    "P is a function of features, or a judge of prompts, and there are none. "
+                    "Pass contexts=features or prompts."
+                )
             object.__setattr__(self, "family", given)
             given = given(self.contexts)
         if not isinstance(given, PreferenceMatrix):

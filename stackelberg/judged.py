@@ -40,6 +40,11 @@ class Judged:
                 "Pass a judge: a callable (prompts, first, second) -> probabilities."
             )
         for i, prompt in enumerate(self.prompts):
+            if not is_prompt(prompt):
+                raise ValueError(
+                    f"contexts[{i}] is {shown(prompt)}, but the first is a prompt. "
+                    "Pass texts, or conversations [{'role': 'user', 'content': '...'}]."
+                )
             check_prompt(prompt, f"contexts[{i}]")
 
     @property
@@ -65,62 +70,33 @@ def is_prompt(value: Any) -> bool:
     return isinstance(value, Sequence) and len(value) > 0 and all(isinstance(each, Mapping) for each in value)
 
 
-def check_prompt(prompt: Any, name: str) -> None:
-    """Refuse what is neither a text nor a conversation of messages with a role and a content, both texts.
+def check_prompt(prompt: Any, name: str = "A prompt") -> None:
+    """Refuse what is neither a text nor a conversation whose messages have texts for role and content.
 
-    Example:
-        >>> check_prompt([{"content": "Why?"}], "contexts[0]")
-        Traceback (most recent call last):
-            ...
-        ValueError: Message 0 of contexts[0] is {'content': 'Why?'}. Write {'role': 'user', 'content': 'a text'}.
+    >>> check_prompt([{"role": "user"}])
+    Traceback (most recent call last):
+    ValueError: A prompt is a text or a list such as [{"role": "user", "content": "..."}], not [{'role': 'user'}].
     """
-    if isinstance(prompt, str):
-        return
-    if not is_prompt(prompt):
-        what = ": one message, and no list of them" if isinstance(prompt, Mapping) else ", no prompt"
+    messages = prompt if is_prompt(prompt) and not isinstance(prompt, str) else ()
+    texts = [isinstance(each.get(key), str) for each in messages for key in ("role", "content")]
+    if not is_prompt(prompt) or not all(texts):
         raise ValueError(
-            f"{name} is {shown(prompt)}{what}. Pass a text, or a conversation [{{'role': 'user', 'content': '...'}}]."
+            f'{name} is a text or a list such as [{{"role": "user", "content": "..."}}], not {shown(prompt)}.'
         )
-    for i, message in enumerate(prompt):
-        if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
-            raise ValueError(
-                f"Message {i} of {name} is {shown(message)}. Write {{'role': 'user', 'content': 'a text'}}."
-            )
-
-
-def check_prompts(prompts: Any, name: str = "prompts", *, least: int = 1) -> None:
-    """Refuse what is no list of prompts, or one of fewer than ``least``.
-
-    Example:
-        >>> check_prompts("Why?")
-        Traceback (most recent call last):
-            ...
-        ValueError: prompts is the one text 'Why?'. Pass a list of prompts.
-    """
-    if isinstance(prompts, str):
-        raise ValueError(f"{name} is the one text {shown(prompts)}. Pass a list of prompts.")
-    if isinstance(prompts, Mapping) or not (hasattr(prompts, "__len__") and hasattr(prompts, "__getitem__")):
-        raise ValueError(f"{name} must be a list of prompts, not {shown(prompts)}. Pass ['...'], or list(...) of them.")
-    if len(prompts) < least:
-        raise ValueError(f"{name} is empty: there are no prompts. Pass one or more.")
-    for i, prompt in enumerate(prompts):
-        check_prompt(prompt, f"{name}[{i}]")
 
 
 def are_prompts(contexts: Any) -> bool:
-    """Whether contexts are prompts, by the first of them; one text alone is taken for a mistake.
-
-    Raises:
-        ValueError: if they can be neither prompts nor rows of features.
-    """
-    if isinstance(contexts, (str, Mapping, Real)):
-        check_prompts(contexts, "contexts")
+    """Whether contexts are prompts, by the first of them; one text alone is taken for a mistake."""
+    if isinstance(contexts, str):
+        raise ValueError(f"contexts is the one text {shown(contexts)}. Pass a list of prompts.")
     if isinstance(contexts, (list, tuple)) and not contexts:
         raise ValueError("contexts is empty. Pass one prompt, or one row of features, or more.")
-    if isinstance(contexts, (list, tuple)) and (contexts[0] is None or isinstance(contexts[0], (Mapping, Real))):
+    if isinstance(contexts, (Mapping, Real)):
+        raise ValueError(f"contexts must be a list, not {shown(contexts)}. Pass a list of prompts or rows of features.")
+    if isinstance(contexts, (list, tuple)) and (contexts[0] is None or isinstance(contexts[0], Mapping)):
         raise ValueError(
-            f"contexts[0] is {shown(contexts[0])}, neither a prompt nor a row of features. Pass texts or conversations "
-            "[{'role': 'user', 'content': '...'}] to a judge, or features of shape (contexts, d)."
+            f"contexts[0] is {shown(contexts[0])}, neither a prompt nor a row of features. Pass texts, or "
+            "conversations [{'role': 'user', 'content': '...'}]."
         )
     try:
         return contexts is not None and len(contexts) > 0 and is_prompt(contexts[0])

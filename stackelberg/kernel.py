@@ -2,15 +2,17 @@
 
 Three things make large tables quick. They are worked on block by block, each block small enough for the
 processor's cache to hold what a step needs of it. Short rows lie side by side, so that a pass runs along many of
-them rather than up and down each. And an array that nobody holds any more is used again.
+them rather than up and down each. An array that nobody holds any more is used again. And one number a row is read
+where it stands (:func:`along_rows`).
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -35,6 +37,27 @@ NEAR = 1e3
 
 KEPT = 8
 """Arrays that a kernel keeps at hand."""
+
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
+
+
+def along_rows(act: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
+    """Run ``act`` with a small NumPy buffer.
+
+    A table times one number a row is else computed by way of the buffer: as many copies of the number as a row is
+    long are written there first, which takes longer than the product.
+    """
+
+    @wraps(act)
+    def with_small_buffer(*args: _Given.args, **options: _Given.kwargs) -> _Found:
+        before = np.setbufsize(2 * SHORT)
+        try:
+            return act(*args, **options)
+        finally:
+            np.setbufsize(before)
+
+    return with_small_buffer
 
 
 def new(shape: tuple[int, ...], memory: Array | None = None, dtype: Any = np.float64) -> Array:
@@ -71,11 +94,16 @@ def blocks(shape: tuple[int, ...]) -> Iterator[Part]:
 class Kernel:
     """The passes over tables, and the arrays that they fill: a run has one, and every step takes it on.
 
+    Weights, their logarithms, whether all is finite, the sums of the weights (None for 1), and the *inner* numbers
+    ``Σ weight · logarithm`` of every row: that is how a pass answers, and what a :class:`Tabular` is made of. The
+    inner numbers are read off while the processor's cache holds the row, and are finite only where all of it is: a
+    logarithm of −inf, which leaves no trace in the weights, makes them NaN.
+
     Example:
         >>> kernel = Kernel()
-        >>> weights, logits, finite, total = kernel.soften(Combination((1.0, np.log([[1.0, 3.0]]))))
-        >>> weights, np.exp(logits).round(12), finite
-        (array([[0.25, 0.75]]), array([[0.25, 0.75]]), True)
+        >>> weights, logits, finite, total, inner = kernel.soften(Combination((1.0, np.log([[1.0, 3.0]]))))
+        >>> weights, np.exp(logits).round(12), finite, inner.round(3)
+        (array([[0.25, 0.75]]), array([[0.25, 0.75]]), True, array([-0.562]))
     """
 
     def __init__(self, dtype: Any = np.float64) -> None:
@@ -110,8 +138,9 @@ class Kernel:
         flat = self._scratch[: like.size]
         return flat.reshape(like.shape) if like.flags.c_contiguous else new(like.shape, flat)
 
-    def soften(self, logits: Combination) -> tuple[Array, Array, bool, Array | None]:
-        """The softmax of every row: weights, their logarithms, whether all are finite, and the sums of the weights.
+    @along_rows
+    def soften(self, logits: Combination) -> tuple[Array, Array, bool, Array | None, Array | None]:
+        """The softmax of every row: weights, their logarithms, whether all are finite, sums, and inner numbers.
 
         Rows of large tables are left as they come while their sums are near 1, which saves two passes; small tables
         are normalised at once, and their sums, being one, are None.
@@ -120,22 +149,23 @@ class Kernel:
         shape = logits.shape
         if math.prod(shape) <= SMALL:
             return _soften_small(logits.array)
-        table, weights, total = self.take(shape), self.take(shape), new((*shape[:-1], 1), None, self.dtype)
-        finite = True
+        table, weights, total, inner = self.take(shape), self.take(shape), self._column(shape), self._column(shape)
         for part in blocks(shape):
             rows, exponentials = table[part], weights[part]
             logits.write(rows, part, exponentials)
-            finite = finite and bool(np.isfinite(row_sums(rows)).all())  # a logarithm of −inf leaves no trace in exp
             np.exp(rows, out=exponentials)
-            total[part] = row_sums(exponentials)
-        if total.min() > 1 / NEAR and total.max() < NEAR:  # false for NaN
-            return weights, table, finite, total
-        for part in blocks(shape):
-            _normalise(weights[part], table[part])
-            finite = finite and bool(np.isfinite(row_sums(table[part])).all())
-            total[part] = row_sums(weights[part])
-        return weights, table, finite and bool(np.isfinite(total).all()), total
+            total[part], inner[part] = row_sums(exponentials), self._dot(exponentials, rows)
+        if not (total.min() > 1 / NEAR and total.max() < NEAR):  # so for NaN
+            for part in blocks(shape):
+                total[part] = _normalise(weights[part], table[part])
+                inner[part] = self._dot(weights[part], table[part])
+        return weights, table, bool(np.isfinite(inner).all()), total, inner[..., 0]
 
+    def _column(self, shape: tuple[int, ...]) -> Array:
+        """Room for one number a row."""
+        return new((*shape[:-1], 1), None, self.dtype)
+
+    @along_rows
     def share(self, weights: Array, total: Array) -> Array:
         """``weights / total``."""
         table = self.take(weights.shape)
@@ -143,6 +173,7 @@ class Kernel:
             np.multiply(weights[part], 1 / total[part], out=table[part])  # much the quicker division
         return table
 
+    @along_rows
     def lower(self, table: Array, total: Array) -> Array:
         """``table − log total``."""
         lowered = self.take(table.shape)
@@ -150,6 +181,7 @@ class Kernel:
             np.subtract(table[part], np.log(total[part]), out=lowered[part])
         return lowered
 
+    @along_rows
     def accumulate(self, sums: Array, weights: Array, total: Array) -> None:
         """Add ``weights / total`` to ``sums``."""
         shares = 1 / total
@@ -157,43 +189,58 @@ class Kernel:
             rows = sums[part]
             rows += np.multiply(weights[part], shares[part], out=self.scratch(rows))
 
-    def project(self, moved: Combination, floor: float) -> tuple[Array, Array, bool]:
-        """Every row projected onto the simplex, its logarithms, read at ``floor`` or above, and whether all are finite.
+    @along_rows
+    def project(self, moved: Combination, floor: float) -> tuple[Array, Array, bool, None, Array | None]:
+        """Every row projected onto the simplex: as :meth:`soften` answers, with logarithms of ``floor`` or above.
 
         Args:
             moved: where a step led.
             floor: the smallest probability whose logarithm is told from 0's.
         """
         moved = moved.up_to_constants()
-        shape = moved.shape
-        table, logits = self.take(shape), self.take(shape)
-        for part in blocks(shape):
-            rows = table[part]
-            moved.write(rows, part, logits[part])
-            project(rows, out=rows)
-        logits, finite = self.logarithms(table, floor, logits)
-        return table, logits, finite and self.is_on_simplex(table)
+        table, logits, inner = self.take(moved.shape), self.take(moved.shape), self._column(moved.shape)
+        least, on = self._least(floor), True
+        for part in blocks(moved.shape):
+            own, rows = table[part], logits[part]
+            moved.write(own, part, rows)
+            on = self.is_on_simplex(project(own, out=own)) and on
+            np.log(np.maximum(own, least(own), out=rows), out=rows)
+            inner[part] = self._dot(own, rows)
+        return table, logits, on and bool(np.isfinite(inner).all()), None, inner[..., 0]
 
     def is_on_simplex(self, table: Any) -> bool:
         """Whether every row sums to one, as far as the numbers that were projected could tell."""
         return bool(np.abs(row_sums(table) - 1).max() < np.sqrt(np.finfo(self.dtype).eps))
 
-    def logarithms(self, table: Array, floor: float, out: Array | None = None) -> tuple[Array, bool]:
-        """``log max(table, floor)``, and whether every row has a finite sum."""
-        logits, finite = self.take(table.shape) if out is None else out, True
+    def logarithms(self, table: Array, floor: float) -> tuple[Array, bool, None, Array | None]:
+        """``log max(table, floor)``, whether all are finite, no sums, and the inner numbers."""
+        logits, inner, least = self.take(table.shape), self._column(table.shape), self._least(floor)
         for part in blocks(table.shape):
-            rows = logits[part]
-            finite = finite and bool(np.isfinite(row_sums(table[part])).all())
-            np.log(
-                np.maximum(table[part], np.full_like(rows, max(floor, np.finfo(self.dtype).tiny)), out=rows), out=rows
-            )
-        return logits, finite
+            own, rows = table[part], logits[part]
+            np.log(np.maximum(own, least(own), out=rows), out=rows)
+            inner[part] = self._dot(own, rows)
+        return logits, bool(np.isfinite(inner).all()), None, inner[..., 0]
+
+    def _least(self, floor: float) -> Callable[[Array], Array]:
+        """Makes tables of the smallest probability that is told from 0: a maximum with one number is much slower."""
+        made: dict[tuple[int, ...], Array] = {}
+
+        def like(table: Array) -> Array:
+            if table.shape not in made:
+                made[table.shape] = np.full_like(table, max(floor, np.finfo(self.dtype).tiny))
+            return made[table.shape]
+
+        return like
 
     def dot(self, weights: Array, values: Array) -> Array:
         """``Σ_y weights(y) values(y)`` of every row, without the last axis."""
         along = weights.strides[-1] == weights.itemsize and weights.shape[-1] > SHORT
         return np.asarray(np.vecdot(weights, values) if along else np.einsum("...n,...n->...", weights, values))
 
+    def _dot(self, weights: Array, values: Array) -> Array:
+        return self.dot(weights, values)[..., None]
+
+    @along_rows
     def gradient(self, table: Array, natural: Any, weight: Array | None, total: Array | None) -> Array:
         """``weight · table · (natural − E natural)`` row by row: the policy gradient in softmax parameters.
 
@@ -203,19 +250,19 @@ class Kernel:
             weight: (…, 1) what the row weighs; None for 1.
             total: (…, 1) the sums of the weights; None for 1.
         """
-        weight = np.ones((1,) * table.ndim, self.dtype) if weight is None else weight
-        weight = weight if total is None else weight / total
         force, gradient = Combination.of(natural).up_to_constants(), self.take(table.shape)
+        share = np.ones((1,) * table.ndim, self.dtype) if total is None else 1 / total
+        weight = share if weight is None else weight * share
         for part in blocks(table.shape):
             rows, own = gradient[part], table[part]
             force.write(rows, part, self.scratch(rows))
-            rows -= self.dot(own, rows)[..., None] / row_sums(own)
+            rows -= self._dot(own, rows) * tile(share, part)
             rows *= own
             rows *= tile(weight, part)
         return gradient
 
 
-def _soften_small(logits: Array) -> tuple[Array, Array, bool, None]:
+def _soften_small(logits: Array) -> tuple[Array, Array, bool, None, Array]:
     """A table too small for its passes to count; the array is taken over."""
     top = logits.max(axis=-1, keepdims=True)
     logits -= top
@@ -223,11 +270,12 @@ def _soften_small(logits: Array) -> tuple[Array, Array, bool, None]:
     total = weights.sum(axis=-1, keepdims=True)
     weights /= total
     logits -= np.log(total)
-    return weights, logits, bool(np.isfinite(logits.sum())), None
+    inner = np.vecdot(weights, logits)
+    return weights, logits, bool(np.isfinite(inner).all()), None, inner
 
 
-def _normalise(weights: Array, logits: Array) -> None:
-    """In place, with a shift against overflow where one is needed."""
+def _normalise(weights: Array, logits: Array) -> Array:
+    """In place, with a shift against overflow where one is needed; the sums of the weights then."""
     total = row_sums(weights)
     if not (total.min() > 1e-30 and total.max() < 1e30):
         logits -= logits.max(axis=-1, keepdims=True)
@@ -235,3 +283,4 @@ def _normalise(weights: Array, logits: Array) -> None:
         total = row_sums(weights)
     weights *= 1 / total
     logits -= np.log(total)
+    return row_sums(weights)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stackelberg.field import Pull
-from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
+from stackelberg.game import Game, StackelbergGame
 from stackelberg.geometry import Geometry, Simplex
 from stackelberg.kernel import Kernel
 from stackelberg.point import Point
@@ -27,34 +27,18 @@ def check_pairing(game: Game, solver: Solver) -> None:
     name, kind = type(solver).__name__, type(game).__name__
     if not isinstance(game, solver.games):
         fitting = " or a ".join(each.__name__ for each in solver.games)
-        raise ValueError(f"{name} is a rule for a {fitting}, not for a {kind}. {serving(game)}")
+        any_game = "GDA" if game.judged else "MirrorDescent"
+        raise ValueError(f"{name} is a rule for a {fitting}, not for a {kind}. {any_game} serves every game.")
     if not solver.keeps_regulariser and (game.tau > 0).any():  # type: ignore[attr-defined]
         raise ValueError(
             f"{name} drops the KL part, and this game has tau = {game.tau.max():g}. "  # type: ignore[attr-defined]
-            f"Set tau = 0, or use a solver that keeps it. {serving(game)}"
+            f"Set tau = 0, or use {'GDA' if game.judged else 'EGPO'} or another solver that keeps it."
         )
     if isinstance(solver, TwoPlayerSolver) and not isinstance(game, StackelbergGame):
         if solver.kappa != 1:
             raise ValueError(f"kappa = {shown(solver.kappa)} weighs a Follower, and a {kind} has none. Leave it at 1.")
         if getattr(solver, "alternating", False):
             raise ValueError(f"Players of a Stackelberg game alternate, and a {kind} has one policy. Leave it out.")
-
-
-def serving(game: Game) -> str:
-    """Which solver serves a game: of tables, or of texts, which only rules that move in parameters can play.
-
-    Example:
-        >>> import stackelberg as sb
-        >>> serving(sb.NashGame(sb.PreferenceMatrix.cycle(3)))
-        'MirrorDescent serves every game of a matrix.'
-        >>> serving(sb.RewardGame(lambda prompts, answers: [0.0] * len(answers), contexts=["Why?"], tau=0.1))
-        'RLOO serves a RewardGame of texts.'
-    """
-    if not getattr(game, "judged", False):
-        return "MirrorDescent serves every game of a matrix."
-    solvers = {StackelbergGame: "StackelbergGDA", NashGame: "NashMDPG", RewardGame: "RLOO"}
-    found = next((name for kind, name in solvers.items() if isinstance(game, kind)), "GDA(geometry=Softmax())")
-    return f"{found} serves a {type(game).__name__} of texts."
 
 
 def starting_point(game: Game, solver: Solver, policy: Any, pull: Pull, start: Any) -> Point:

@@ -103,7 +103,7 @@ class Point:
         """Everything that a checkpoint must keep of the point, as arrays by name."""
         state = {}
         for player, table in enumerate(self.own):
-            for part in ("weights", "exponents", "total"):
+            for part in ("weights", "exponents", "total", "inner"):
                 if getattr(table, part) is not None:
                     state[f"{player}.{part}"] = table.kernel.exact(getattr(table, part))
         return state

@@ -27,8 +27,9 @@ class Tabular:
     Args:
         weights: (contexts, n), or (contexts, n, n) with a row an observed action.
         exponents: the natural logarithms, kept apart so that weights below 1e-308 keep theirs.
-        finite: whether every row is a distribution; told from the row sums, which any NaN reaches.
+        finite: whether every row is a distribution.
         total: the row sums, (…, 1); None where they are one.
+        inner: ``Σ_y weights(y) exponents(y)`` of every row, (…,); None where nobody has summed them yet.
         kernel: does the passes over the table, and over the tables that come of it.
 
     Example:
@@ -40,6 +41,7 @@ class Tabular:
     exponents: Array
     finite: bool = True
     total: Array | None = None
+    inner: Array | None = None
     kernel: Kernel = field(default_factory=Kernel, repr=False, metadata={"saved": False})
 
     @classmethod
@@ -57,9 +59,9 @@ class Tabular:
         return cls._of(own.native(probabilities), floor, own)
 
     @classmethod
-    def mean(cls, sums: Array, count: int) -> Tabular:
+    def mean(cls, sums: Array, count: int, kernel: Kernel) -> Tabular:
         """The mean policy, from ``sums`` of the probabilities of ``count``."""
-        return cls._of(sums / count, FLOOR, Kernel())
+        return cls._of(np.multiply(sums, 1 / count, out=kernel.take(sums.shape)), FLOOR, kernel)
 
     @classmethod
     def _of(cls, probabilities: Array, floor: float, kernel: Kernel) -> Tabular:
@@ -71,13 +73,13 @@ class Tabular:
         Raises:
             ValueError: an array is missing, has another shape, or the rows are no distributions.
         """
-        given = [state.get(prefix + name) for name in ("weights", "exponents", "total")]
+        given = [state.get(prefix + name) for name in ("weights", "exponents", "total", "inner")]
         if [getattr(part, "shape", None) for part in given[:2]] != [tuple(self.weights.shape)] * 2:
             raise ValueError(f"the point's arrays {', '.join(state)} are not of tables shaped {self.weights.shape}.")
         if any(np.isnan(part).any() for part in given if part is not None):
             raise ValueError("the point's rows are no numbers.")
-        weights, exponents, total = (part if part is None else self.kernel.native(part) for part in given)
-        found = Tabular(weights, exponents, True, total, self.kernel)  # type: ignore[arg-type]
+        weights, exponents, total, inner = (part if part is None else self.kernel.native(part) for part in given)
+        found = Tabular(weights, exponents, True, total, inner, self.kernel)  # type: ignore[arg-type]
         if not (np.abs(self.kernel.exact(found.probabilities).sum(axis=-1) - 1) < 1e-6).all():
             raise ValueError("the point's rows are no distributions.")
         return found
@@ -128,7 +130,8 @@ class Tabular:
             return sum(factor * self.expect(array) for factor, array in terms)  # type: ignore[return-value]
         if values.shape[-1] == 1:
             return values[..., 0]
-        expected = self.kernel.dot(self.weights, values)
+        known = self.inner if values is self.exponents else None
+        expected = self.kernel.dot(self.weights, values) if known is None else known
         return expected if self.total is None else expected / self.total[..., 0]
 
     def gradient(self, natural: Any, weight: Array | None) -> Array:

@@ -10,6 +10,7 @@ from stackelberg.diagnostics import Diagnostics
 from stackelberg.dynamics.coordinates import coordinates, norms, velocity
 from stackelberg.field import Field
 from stackelberg.game import Game
+from stackelberg.kernel import Kernel, laid_out
 from stackelberg.point import Joint, Point
 from stackelberg.policy import Tabular
 from stackelberg.record import Record, Trajectory
@@ -28,7 +29,7 @@ class Recorder:
         weights: Array,
     ) -> None:
         self.record, self.diagnostics, self.field, self.tolerance = record, diagnostics, field, tolerance
-        self.weights = weights
+        self.weights, self.kernel = weights, Kernel()
         self.target = diagnostics.target() if record is not None and record.distance else None
         self.sums: list[Array] = []
         self.seen = 0
@@ -51,7 +52,7 @@ class Recorder:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up the records where :meth:`state` left them."""
-        self.sums, self.seen = [np.array(total) for total in state["sums"]], state["seen"]
+        self.sums, self.seen = [laid_out(total) for total in state["sums"]], state["seen"]
         self.steps, self.best = state["steps"].tolist(), state["best"]
         self.policies, self.before = state["policies"], state["before"]
         self.rows = {name: list(row) for name, row in state["rows"].items()}
@@ -70,14 +71,14 @@ class Recorder:
     def _accumulate(self, point: Point) -> None:
         self.seen += 1
         if not self.sums:
-            self.sums = [table.probabilities.copy() for table in point.tables]
+            self.sums = [laid_out(table.probabilities) for table in point.tables]
             return
         for total, table in zip(self.sums, point.tables, strict=True):
             table.add_to(total)
 
     def mean(self) -> tuple[Tabular, ...]:
         """The average of the iterates seen so far."""
-        return tuple(Tabular.mean(total, self.seen) for total in self.sums)
+        return tuple(Tabular.mean(total, self.seen, self.kernel) for total in self.sums)
 
     def _measure(self, t: int, point: Point) -> None:
         assert self.record is not None

@@ -138,13 +138,17 @@ def project(values: Array, out: Array | None = None) -> Array:
     """
     moved = np.subtract(values, (row_sums(values) - 1) / values.shape[-1], out=out)
     rows = moved.reshape(-1, moved.shape[-1])  # a view
-    todo = np.flatnonzero(rows.min(axis=-1) < 0) if moved.min() < 0 else np.empty(0, np.intp)
+    todo = np.flatnonzero(rows.min(axis=-1) < 0)
+    if not todo.size:  # so for NaN
+        return moved
+    part = rows[todo]
+    count = (part > 0).sum(axis=-1, keepdims=True)
     while todo.size:
-        part = rows[todo] if todo.size < len(rows) else rows
-        count = np.add.reduce(part > 0, axis=-1, keepdims=True)
         clipped = np.maximum(part, np.zeros_like(part))
         shift = (row_sums(clipped) - 1) / np.maximum(count, 1)
-        part = np.subtract(part, shift)
+        part -= shift
         rows[todo] = part
-        todo = todo[((part > 0).sum(axis=-1) < count[:, 0]) & (shift[:, 0] > 0)]
+        fewer = (part > 0).sum(axis=-1, keepdims=True)
+        again = ((fewer < count) & (shift > 0))[:, 0]
+        todo, part, count = todo[again], part[again], fewer[again]
     return np.maximum(moved, np.zeros_like(moved), out=moved)

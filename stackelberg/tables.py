@@ -81,12 +81,12 @@ class TorchKernel(Kernel):
     def _sum(self, force: Any) -> Any:
         return force.array if isinstance(force, Combination) else force
 
-    def soften(self, logits: Combination) -> tuple[Any, Any, bool, Any]:
+    def soften(self, logits: Combination) -> tuple[Any, Any, bool, None, None]:
         """Normalised at once: no sums are left to divide by."""
         normal = self.torch.log_softmax(self._sum(logits), -1)
-        return normal.exp(), normal, bool(normal.isfinite().all()), None
+        return normal.exp(), normal, bool(normal.isfinite().all()), None, None
 
-    def project(self, moved: Combination, floor: float) -> tuple[Any, Any, bool]:
+    def project(self, moved: Combination, floor: float) -> tuple[Any, Any, bool, None, None]:
         """By sorting each row: λ from the largest number of entries that stay above it (Held et al. 1974)."""
         values = self._sum(moved)
         ordered = values.sort(-1, descending=True).values
@@ -94,17 +94,17 @@ class TorchKernel(Kernel):
         level = (ordered.cumsum(-1) - 1) / count
         active = (ordered > level).sum(-1, keepdim=True).clamp(min=1)
         table = (values - level.gather(-1, active - 1)).clamp(min=0)
-        logits, finite = self.logarithms(table, floor)
-        return table, logits, finite and self.is_on_simplex(table)
+        logits, finite, total, inner = self.logarithms(table, floor)
+        return table, logits, finite and self.is_on_simplex(table), total, inner
 
     def is_on_simplex(self, table: Any) -> bool:
         """As the kernel for NumPy."""
         return bool((table.sum(-1) - 1).abs().max() < float(np.sqrt(np.finfo(self.dtype).eps)))
 
-    def logarithms(self, table: Any, floor: float, out: Any = None) -> tuple[Any, bool]:
+    def logarithms(self, table: Any, floor: float, out: Any = None) -> tuple[Any, bool, None, None]:
         """As the kernel for NumPy."""
         least = max(floor, float(np.finfo(self.dtype).tiny))
-        return table.clamp(min=least).log(), bool(table.sum(-1).isfinite().all())
+        return table.clamp(min=least).log(), bool(table.sum(-1).isfinite().all()), None, None
 
     def dot(self, weights: Any, values: Any) -> Any:
         """As the kernel for NumPy."""

@@ -61,7 +61,7 @@ class ContinuousBatching:
     schedules: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_fields(self, least={"cache_tokens": 1})
+        check_fields(self, cache_tokens=1)
         if self.config is not None and not hasattr(self.config, "return_logprobs"):
             raise TypeError(
                 f"config must be a transformers.ContinuousBatchingConfig, not {shown(self.config)}. Leave it out, or "

@@ -81,7 +81,7 @@ class Server:
     schedules: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_fields(self, least={"concurrency": 1}, above={"timeout": 0})
+        check_fields(self, above={"timeout": 0}, concurrency=1)
         object.__setattr__(self, "_adapters", Adapters(self.model, Path(self.adapter_folder), self.seen_as))
 
     def generate(

@@ -58,13 +58,10 @@ class Cached:
     chunk: int = 256
 
     def __post_init__(self) -> None:
-        check_fields(self, least={"chunk": 1})
+        check_fields(self, chunk=1)
         identity_of(self.judge)
         if Path(self.path).is_dir():
-            raise ValueError(
-                f"{self.path} is a folder, and judgements are kept in one file. Name a file in it: "
-                f"{Path(self.path) / 'judgements.sqlite'}"
-            )
+            raise ValueError(f"{self.path} is a folder. Pass a file in it: {Path(self.path) / 'judgements.sqlite'}.")
 
     @property
     def identity(self) -> str:

@@ -46,7 +46,7 @@ class Classifier:
     on_failure: OnFailure = OnFailure.STOP
 
     def __post_init__(self) -> None:
-        check_fields(self, least={"max_tokens": 1, "batch_tokens": 1})
+        check_fields(self, max_tokens=1, batch_tokens=1)
         if isinstance(self.model, (str, Path)) or not hasattr(self.model, "config"):
             raise TypeError(
                 f"model must be a sequence classifier of transformers, not {shown(self.model)}. "

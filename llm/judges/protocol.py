@@ -11,8 +11,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from llm.dialogue import conversation
-from llm.fields import check, check_fields
+from llm.fields import check_fields, check_kind
 from stackelberg.validation import as_numbers, shown
 
 Array: TypeAlias = NDArray[np.float64]
@@ -100,7 +99,7 @@ def ask(judge: Judge, prompts: Sequence[Prompt], first: Sequence[str], second: S
         >>> ask(lambda prompts, first, second: [0.75], ["2 + 2?"], ["4"], ["5"])
         array([0.75])
     """
-    check("judge", judge, Judge)
+    check_kind(judge, Judge, "judge")
     check_rows(prompts, first=first, second=second)
     if not len(prompts):
         return np.zeros(0)
@@ -176,4 +175,12 @@ def messages_of(prompt: Prompt) -> list[dict[str, str]]:
     >>> messages_of("Hello")
     [{'role': 'user', 'content': 'Hello'}]
     """
-    return conversation(prompt)
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    messages = [dict(message) for message in prompt]
+    for i, message in enumerate(messages):
+        if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
+            raise ValueError(
+                f"Message {i} of a prompt is {shown(message)}. Write {{'role': 'user', 'content': 'a text'}}."
+            )
+    return messages

@@ -59,7 +59,7 @@ class Retry:
     longest: float = 60.0
 
     def __post_init__(self) -> None:
-        check_fields(self, least={"attempts": 1, "first_wait": 0, "longest": 0})
+        check_fields(self, attempts=1, first_wait=0, longest=0)
 
     def wait(self, attempt: int, asked: float | None) -> float:
         """Seconds to wait after attempt k = 0, 1, …, where the server asked for ``asked``."""
@@ -78,7 +78,7 @@ class Budget:
     tokens: int | None = None
 
     def __post_init__(self) -> None:
-        check_fields(self, least={"calls": 0, "tokens": 0})
+        check_fields(self, calls=0, tokens=0)
 
 
 @dataclass

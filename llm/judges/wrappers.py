@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
-from llm.fields import check, check_fields
+from llm.fields import check_fields, check_kind
 from llm.judges.protocol import Array, Judge, Prompt, ask, described, identity_of, kept
 
 
@@ -52,8 +52,8 @@ class Pace:
     """
 
     def __init__(self, per_second: float, burst: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
-        check("per_second", per_second, float, 2.0)
-        check("burst", burst, int, 1)
+        check_kind(per_second, float, "per_second")
+        check_kind(burst, int, "burst")
         if not per_second > 0 or burst < 1:
             raise ValueError(f"A pace wants per_second > 0 and burst ≥ 1, not {per_second!r} and {burst!r}.")
         self._interval, self._slack, self._clock = 1 / per_second, (burst - 1) / per_second, clock
@@ -90,7 +90,7 @@ class RateLimited:
     _pace: Pace = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_fields(self, least={"burst": 1}, above={"per_second": 0})
+        check_fields(self, above={"per_second": 0}, burst=1)
         object.__setattr__(self, "_pace", Pace(self.per_second))
 
     def __call__(self, prompts: Sequence[Prompt], first: Sequence[str], second: Sequence[str]) -> Array:

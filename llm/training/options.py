@@ -51,7 +51,7 @@ class Training:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_fields(self, least={"weight_decay": 0, "max_grad_norm": 0})
+        check_fields(self, weight_decay=0, max_grad_norm=0)
         if self.callbacks:
             _check_callbacks(self.callbacks)
         for name in sorted(_OURS & set(self.arguments)):
