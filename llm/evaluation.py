@@ -22,6 +22,7 @@ from llm.sampling import Sampling
 from llm.tournaments import Tournament, judged
 from stackelberg.estimate import Estimate, Kind
 from stackelberg.game import Game, RewardGame, StackelbergGame
+from stackelberg.judged import check_prompt
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -66,6 +67,8 @@ class Evaluation:
         check_fields(self, every=1, replies=1, samples=0, seed=0)
         if not len(self.prompts):
             raise ValueError("prompts is empty. Pass a list of prompts.")
+        for i, prompt in enumerate(self.prompts):
+            check_prompt(prompt, f"prompts[{i}]")
 
     def run(self, policy: TransformerPolicy, game: Game[Any], sampling: Rollouts | None = None) -> Evaluated:
         """Ask now.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm.dialogue import Messages, Overlong, Prompt, Refuse, check_prompts, conversation
 from llm.ending import Ending
-from llm.fields import check_fields, check_kind
+from llm.fields import check_count, check_fields, check_kind
 from llm.generation import Completion, Generated, Generator, Tokens, TransformersGenerator
 from llm.logprobs import micro_batches
 from llm.sampling import Sampling, seeds_for
@@ -140,6 +140,8 @@ def generate(
     """
     check_prompts(prompts)
     check_kind(sampling, Rollouts | None, "sampling")
+    check_kind(generator, Generator | None, "generator")
+    check_count("seed", seed, least=0)
     sampling = Rollouts() if sampling is None else sampling
     messages = [conversation(prompt) for prompt in prompts]
     chosen = generator or sampling.generator or TransformersGenerator()
