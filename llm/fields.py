@@ -109,6 +109,14 @@ def check_count(name: str, value: Any, *, least: int = 1) -> None:
     _check_bound(name, value, least, False, least)
 
 
+def check_speaks(policy: Any) -> None:
+    """Refuse what cannot answer prompts."""
+    if isinstance(policy, type) or not hasattr(policy, "speaker"):
+        raise TypeError(
+            f"policy must be a TransformerPolicy, not {_seen(policy)}. TransformerPolicy.from_pretrained makes one."
+        )
+
+
 def check_tokenizer(value: Any) -> None:
     """Refuse what is no tokenizer of transformers.
 
@@ -116,7 +124,7 @@ def check_tokenizer(value: Any) -> None:
         >>> check_tokenizer("some/model")
         Traceback (most recent call last):
             ...
-        TypeError: tokenizer must be a tokenizer of transformers, not 'some/model'. AutoTokenizer.from_pretrained has one.
+        TypeError: tokenizer must be a tokenizer of transformers, not 'some/model'. AutoTokenizer.from_pretr...
     """
     if isinstance(value, type) or not (callable(value) and hasattr(value, "eos_token_id")):
         raise TypeError(
@@ -228,7 +236,7 @@ def _instead(wanted: list[Any]) -> str:
         elif isinstance(part, type) and issubclass(part, enum.Enum):
             found += [str(each) for each in part]
         else:
-            found.append(words(part))
+            found.append(f"{words(part).partition(',')[0]}{' of them' if _listed(part) else ''}")
     *others, last = found
     return f"{', '.join(others)} or {last}" if others else last
 

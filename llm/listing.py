@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from llm.dialogue import Prompt, conversation
-from llm.fields import check_kind
+from llm.fields import check_kind, check_speaks
 from llm.generation import Completion, Tokens
 from llm.judges.protocol import ask
-from llm.players import check_speaks
 from llm.rollouts import Episode, Rollouts, Turn
 from llm.training.draws import judge_of, reward_of
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from llm.fields import check_kind
+from llm.fields import check_kind, check_speaks
 from llm.generation import Completion
 from llm.logprobs import Scorer, micro_batches
-from llm.players import check_speaks
 from llm.rollouts import Episode, Rollouts, Turn, unfinished_penalty
 from llm.scoring import score
 from stackelberg.gradient import (

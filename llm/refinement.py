@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm.dialogue import Prompt, check_prompts, conversation
-from llm.fields import check_count, check_kind
+from llm.fields import check_count, check_kind, check_speaks
 from llm.generation import Tokens, TransformersGenerator
-from llm.players import check_speaks
 from llm.rollouts import FOLLOWER, LEADER
 from llm.sampling import Sampling, seeds_for
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm.dialogue import check_prompts
-from llm.fields import check_count, check_kind
+from llm.fields import check_count, check_kind, check_speaks
 from llm.intervals import interval_of, mean_of, stderr_of
 from llm.judges.orders import watch_orders
 from llm.judges.protocol import Array, Judge, Prompt, ask, kept
 from llm.judges.wrappers import LengthOnly
-from llm.players import answered, base_turns, check_speaks, players_of
+from llm.players import answered, base_turns, players_of
 from llm.rollouts import Rollouts
 from stackelberg.preference import PreferenceMatrix
 

@@ -13,7 +13,7 @@ import llm
 import llm.judges as judges
 import stackelberg as sb
 from llm import preference_model
-from llm.fields import check, fits
+from llm.fields import check_kind, fits
 from llm.judges.orders import watch_orders
 from llm.testing import tiny_model, tiny_policy, tiny_tokenizer
 from stackelberg.gradient import LeaveOneOut, RewardToGo
@@ -57,58 +57,63 @@ def refuses(act, error, wrong, mend):
 
 
 OPTIONS = [
-    (lambda: llm.Rollouts(kl="seq"), TypeError, "kl must be a KL, not 'seq'", r"Pass .*RewardToGo\("),
-    (lambda: llm.Rollouts(kl=RewardToGo), TypeError, "kl .*the class RewardToGo", "with brackets"),
-    (lambda: llm.Rollouts(baseline=0.5), TypeError, "baseline must be a Baseline or None, not 0.5", r"Constant\("),
-    (lambda: llm.Rollouts(max_new_tokens="8"), ValueError, "whole number, not '8'", "Pass max_new_tokens=8, without"),
-    (lambda: llm.Rollouts(prompts=2.5), ValueError, "prompts must be a whole number, not 2.5", "Pass for example"),
-    (lambda: llm.Rollouts(prompts=True), ValueError, "prompts must be a whole number, not True", "Pass for example"),
+    (lambda: llm.Rollouts(kl="seq"), TypeError, "must be a KL, not 'seq'", r"Pass .*RewardToGo\("),
+    (lambda: llm.Rollouts(kl=RewardToGo), TypeError, "must be a KL, not the class RewardToGo", "with brackets"),
+    (lambda: llm.Rollouts(baseline=0.5), TypeError, "must be a Baseline or None, not 0.5", r"Constant\("),
+    (lambda: llm.Rollouts(max_new_tokens="8"), TypeError, "whole number, not '8'", "Pass max_new_tokens=8, without"),
+    (lambda: llm.Rollouts(prompts=2.5), TypeError, "must be a whole number, not 2.5", "Pass for example"),
+    (lambda: llm.Rollouts(prompts=True), TypeError, "must be a whole number, not True", "Pass for example"),
     (lambda: llm.Rollouts(max_prompt_tokens=-1), ValueError, "1 or more; it is -1", "Leave it out"),
-    (lambda: llm.Rollouts(generator="vllm"), TypeError, "generator .*not 'vllm'", r"with generate\("),
-    (lambda: llm.Rollouts(overlong=None), TypeError, "overlong must be an Overlong, not None", r"TruncateLeft\("),
-    (lambda: llm.Rollouts(missing_eos_penalty=np.inf), ValueError, "it is inf", "Pass for example"),
-    (lambda: llm.Rollouts(temperature=float("nan")), ValueError, "it is nan", "Pass for example"),
-    (lambda: llm.Sampling(stop="end"), ValueError, "not the one text 'end'", r"stop=\('end',\)"),
+    (lambda: llm.Rollouts(generator="vllm"), TypeError, "must be a Generator or None, not 'vllm'", r"with generate\("),
+    (lambda: llm.Rollouts(overlong=None), TypeError, "must be an Overlong, not None", r"TruncateLeft\("),
+    (lambda: llm.Rollouts(missing_eos_penalty=np.inf), ValueError, "finite number, not inf", "Pass for example"),
+    (lambda: llm.Rollouts(temperature=float("nan")), ValueError, "finite number, not nan", "Pass for example"),
+    (lambda: llm.Sampling(stop="end"), TypeError, "tuple, each a text, not 'end'", r"stop=\('end',\)"),
     (lambda: llm.Sampling(stop=("end", "")), ValueError, "stop holds an empty text", "Leave it out"),
-    (lambda: llm.Sampling(stop=None), ValueError, "stop must be a tuple of texts, not None", r"stop=\(\) for none"),
-    (lambda: llm.Training(trackers="wandb"), ValueError, "the one text 'wandb'", r"trackers=\('wandb',\)"),
-    (lambda: llm.Training(callbacks=print), TypeError, "callbacks must be a tuple", r"callbacks=\("),
+    (lambda: llm.Sampling(stop=None), TypeError, "must be a tuple, each a text, not None", r"stop=\(\) for none"),
+    (lambda: llm.Training(trackers="wandb"), TypeError, "each a text, not 'wandb'", r"trackers=\('wandb',\)"),
+    (lambda: llm.Training(callbacks=print), TypeError, "must be a tuple", r"callbacks=\("),
     (lambda: llm.Training(callbacks=(print,)), TypeError, r"callbacks\[0\] must be .*TrainerCallback", "Derive"),
     (lambda: llm.Training(weight_decay=-0.1), ValueError, "weight_decay must be 0 or more; it is -0.1", "Pass"),
     (lambda: llm.Training(max_grad_norm=-1), ValueError, "max_grad_norm must be 0 or more; it is -1", "Pass"),
-    (lambda: llm.Training(bf16="yes"), ValueError, "bf16 must be True or False, not 'yes'", "Pass"),
-    (lambda: llm.Training(arguments=()), TypeError, r"arguments must be a dict, not \(\)", "Pass a dict"),
-    (lambda: llm.LoRA(rank="8"), ValueError, "rank must be a whole number, not '8'", "Pass rank=8, without"),
-    (lambda: llm.LoRA(targets="q_proj"), ValueError, "the one text 'q_proj'", r"targets=\('q_proj',\)"),
+    (lambda: llm.Training(bf16="yes"), TypeError, "must be True or False, not 'yes'", "Pass"),
+    (lambda: llm.Training(arguments=()), TypeError, r"must be a dict, not \(\)", "Pass a dict"),
+    (lambda: llm.LoRA(rank="8"), TypeError, "must be a whole number, not '8'", "Pass rank=8, without"),
+    (lambda: llm.LoRA(targets="q_proj"), TypeError, "each a text or None, not 'q_proj'", r"targets=\('q_proj',\)"),
     (lambda: llm.LoRA(targets=()), ValueError, "targets .* nothing, or no name", "Leave it out"),
-    (lambda: llm.LoRA(alpha=0), ValueError, "alpha must be more than 0; it is 0", "Leave it out"),
-    (lambda: llm.LoRA(alpha=-2.0), ValueError, "alpha must be more than 0; it is -2", "Leave it out"),
-    (lambda: llm.Dialogue(template="chat"), TypeError, "template must be a Template, not 'chat'", r"PlainTemplate\("),
-    (lambda: llm.Dialogue(instruction=None), ValueError, "instruction must be a text, not None", "Improve"),
-    (lambda: llm.ChatTemplate(options="fast"), TypeError, "options must be a dict, not 'fast'", "Pass a dict"),
-    (lambda: llm.PlainTemplate(end=2), ValueError, "end must be a text, not 2", "Pass"),
+    (lambda: llm.LoRA(alpha=0), ValueError, "alpha must be above 0; it is 0", "Leave it out"),
+    (lambda: llm.LoRA(alpha=-2.0), ValueError, "alpha must be above 0; it is -2", "Leave it out"),
+    (lambda: llm.Dialogue(template="chat"), TypeError, "must be a Template, not 'chat'", r"PlainTemplate\("),
+    (lambda: llm.Dialogue(instruction=None), TypeError, "must be a text, not None", "Improve"),
+    (lambda: llm.ChatTemplate(options="fast"), TypeError, "must be a dict, not 'fast'", "Pass a dict"),
+    (lambda: llm.PlainTemplate(end=2), TypeError, "must be a text, not 2", "Pass"),
     (lambda: llm.TruncateLeft(keep=-1), ValueError, "keep must be 0 or more; it is -1", "Pass"),
-    (lambda: llm.TransformersGenerator(reuse="no"), ValueError, "reuse must be True or False", "Pass"),
+    (lambda: llm.TransformersGenerator(reuse="no"), TypeError, "must be True or False", "Pass"),
     (lambda: llm.ContinuousBatching(config="fast"), TypeError, "ContinuousBatchingConfig, not 'fast'", "Leave it out"),
-    (lambda: llm.Server("http://x", model=None, adapter_folder="a"), ValueError, "model must be a text", "Pass"),
-    (lambda: llm.Evaluation("one string"), ValueError, "the one text 'one string'", "Pass a list"),
-    (lambda: llm.Evaluation([]), ValueError, "prompts is empty", "Pass one or more"),
-    (lambda: llm.Evaluation(3), ValueError, "prompts must be a list of prompts, not 3", "Pass"),
-    (lambda: llm.Evaluation(["a", None]), ValueError, r"prompts\[1\] is None, no prompt", "Pass a text"),
-    (lambda: llm.Evaluation(["a"], every=1.5), ValueError, "every must be a whole number, not 1.5", "Pass for example"),
+    (lambda: llm.Server("http://x", model=None, adapter_folder="a"), TypeError, "must be a text", "Pass"),
+    (
+        lambda: llm.Evaluation("one string"),
+        TypeError,
+        "must be a list, .*not 'one string'",
+        r"prompts=\['one string'\]",
+    ),
+    (lambda: llm.Evaluation([]), ValueError, "prompts is empty", "Pass a list"),
+    (lambda: llm.Evaluation(3), TypeError, "must be a list, .*not 3", "Pass"),
+    (lambda: llm.Evaluation(["a", None]), TypeError, r"each a text or a list.*, not \['a', None\]", "Pass"),
+    (lambda: llm.Evaluation(["a"], every=1.5), TypeError, "must be a whole number, not 1.5", "Pass for example"),
     (lambda: llm.Evaluation(["a"], replies=0), ValueError, "replies must be 1 or more; it is 0", "Pass for example"),
-    (lambda: llm.Evaluation(["a"], judge="gpt"), TypeError, "judge must be a judge or None, not 'gpt'", "a callable"),
+    (lambda: llm.Evaluation(["a"], judge="gpt"), TypeError, "must be a Judge or None, not 'gpt'", "a callable"),
     (lambda: llm.Evaluation(["a"], sampling=llm.Sampling()), TypeError, "must be a Rollouts", r"Rollouts\("),
-    (lambda: judges.BothOrders(None), TypeError, "judge must be a judge, not None", "a callable"),
-    (lambda: judges.Cached(even, 3), ValueError, "path must be a text or a path, not 3", "Pass"),
-    (lambda: judges.Mean(even), TypeError, "judges must be a tuple of judges", r"judges=\("),
-    (lambda: judges.BradleyTerry("score"), TypeError, "reward must be .*, not 'score'", r"answers\)"),
-    (lambda: judges.LengthOnly(1.0, 0.0), ValueError, "scale must be more than 0", "Leave|Pass"),
-    (lambda: judges.Question(letters=("A",)), ValueError, "letters must be a tuple of 2 texts", "Pass"),
+    (lambda: judges.BothOrders(None), TypeError, "must be a Judge, not None", "a callable"),
+    (lambda: judges.Cached(even, 3), TypeError, "must be a text or a Path, not 3", "Pass"),
+    (lambda: judges.Mean(even), TypeError, "must be a tuple, each a Judge", r"judges=\("),
+    (lambda: judges.BradleyTerry("score"), TypeError, "must be .*, not 'score'", r"answers\)"),
+    (lambda: judges.LengthOnly(1.0, 0.0), ValueError, "scale must be above 0", "Leave|Pass"),
+    (lambda: judges.Question(letters=("A",)), TypeError, "must be a tuple of 2, each a text", "Pass"),
     (lambda: judges.Retry(attempts=0), ValueError, "attempts must be 1 or more; it is 0", "Pass"),
     (lambda: judges.Budget(calls=-1), ValueError, "calls must be 0 or more; it is -1", "Leave it out"),
-    (lambda: judges.RateLimited(even, "fast"), ValueError, "per_second must be a number, not 'fast'", "Pass"),
-    (lambda: preference_model.Training(kind="reward"), TypeError, "kind must be a Kind", r"Kind\.REWARD"),
+    (lambda: judges.RateLimited(even, "fast"), TypeError, "must be a finite number, not 'fast'", "Pass"),
+    (lambda: preference_model.Training(kind="reward"), TypeError, "must be a Kind", r"Kind\.REWARD"),
     (lambda: preference_model.Training(warmup=2), ValueError, "at most 1; it is 2", "Pass"),
 ]
 
@@ -123,7 +128,7 @@ def test_lists_serve_for_tuples_and_numbers_of_numpy_for_numbers():
     assert llm.Rollouts(prompts=np.int64(2), temperature=np.float32(1), leaders=2, baseline=LeaveOneOut()).rows == 4
     assert fits(None, int | None)
     assert not fits(None, int)
-    check("callbacks", (), tuple[str, ...])
+    check_kind((), tuple[str, ...], "callbacks")
 
 
 def of(**options):
@@ -140,9 +145,9 @@ def of(**options):
         ({"roles": llm.TwoModels}, TypeError, "the class TwoModels", "with brackets"),
         ({"dialogue": "Improve!"}, TypeError, "dialogue must be a Dialogue or None, not 'Improve!'", r"Dialogue\("),
         ({"training": {}}, TypeError, r"training must be a Training or None, not \{\}", r"Training\("),
-        ({"gradient_checkpointing": None}, ValueError, "True or False, not None", "Pass"),
+        ({"gradient_checkpointing": None}, TypeError, "True or False, not None", "Pass"),
         ({"model": "some/model"}, TypeError, "in memory, not 'some/model'", "from_pretrained"),
-        ({"tokenizer": None}, TypeError, "tokenizer must be one of transformers, not None", "AutoTokenizer"),
+        ({"tokenizer": None}, TypeError, "tokenizer must be .*, not None", "AutoTokenizer"),
     ],
 )
 def test_a_policy_of_wrong_parts(options, error, wrong, mend):
@@ -152,16 +157,16 @@ def test_a_policy_of_wrong_parts(options, error, wrong, mend):
 @pytest.mark.parametrize(
     ("contexts", "wrong", "mend"),
     [
-        ([None], r"contexts\[0\] is None, neither a prompt", "Pass texts or conversations"),
+        ([None], r"contexts\[0\] is None, neither a prompt", "Pass texts, or conversations"),
         ("a string", "the one text 'a string'", "Pass a list"),
-        ([3], r"contexts\[0\] is 3, neither a prompt", "Pass texts or conversations"),
-        (3, "contexts must be a list of prompts, not 3", "Pass"),
-        (["a", None], r"contexts\[1\] is None, no prompt", "Pass a text"),
-        ([{"role": "user", "content": "a"}], r"contexts\[0\] is \{", "Pass texts or conversations"),
-        ([[{"content": "a"}]], r"Message 0 of contexts\[0\] is", "'role': 'user'"),
-        ([[{"role": "user"}]], r"Message 0 of contexts\[0\] is", "'content': 'a text'"),
-        ([[{"role": "user", "content": None}]], r"Message 0 of contexts\[0\] is", "'content': 'a text'"),
-        ({"a": 1}, "contexts must be a list of prompts", "Pass"),
+        ([3], "contexts", "prompts are texts"),
+        (3, "contexts must be a list, not 3", "Pass"),
+        (["a", None], r"contexts\[1\] is None", "Pass texts"),
+        ([{"role": "user", "content": "a"}], r"contexts\[0\] is \{", "Pass texts, or conversations"),
+        ([[{"content": "a"}]], r"contexts\[0\] is a text or a list such as", "not "),
+        ([[{"role": "user"}]], r"contexts\[0\] is a text or a list such as", "not "),
+        ([[{"role": "user", "content": None}]], r"contexts\[0\] is a text or a list such as", "not "),
+        ({"a": 1}, "contexts must be a list", "Pass"),
     ],
 )
 def test_prompts_of_a_game(contexts, wrong, mend):
@@ -172,28 +177,28 @@ def test_prompts_of_a_game(contexts, wrong, mend):
     ("act", "error", "wrong", "mend"),
     [
         (lambda p: llm.generate(p, "Why?"), ValueError, r"the one text 'Why\?'", "Pass a list"),
-        (lambda p: llm.generate(p, [3]), ValueError, r"prompts\[0\] is 3, no prompt", "Pass a text"),
+        (lambda p: llm.generate(p, [3]), ValueError, "A prompt is a text or .*, not 3", "such as"),
         (lambda p: llm.generate("gpt2", ["Why?"]), TypeError, "policy must be .*, not 'gpt2'", "from_pretrained"),
         (lambda p: llm.generate(p, ["Why?"], llm.Sampling()), TypeError, "sampling must be a Rollouts", "Pass"),
-        (lambda p: llm.generate(p, ["Why?"], seed="one"), ValueError, "seed must be a whole number", "Pass"),
-        (lambda p: p.refine(["Why?"], rounds=1.5), ValueError, "rounds must be a whole number, not 1.5", "Pass"),
-        (lambda p: p.refine(["Why?"], start="Because"), ValueError, "the one text 'Because'", r"\['Because'\]"),
+        (lambda p: llm.generate(p, ["Why?"], seed="one"), TypeError, "seed must be a whole number", "Pass"),
+        (lambda p: p.refine(["Why?"], rounds=1.5), TypeError, "rounds must be a whole number, not 1.5", "Pass"),
+        (lambda p: p.refine(["Why?"], start="Because"), ValueError, "the one text 'Because'", "Pass a list"),
         (lambda p: p.refine(["Why?"], sampling=sb.Sample(3)), TypeError, "sampling must be a Sampling", "Pass"),
         (lambda p: llm.listed(MATRIX, p, SHORT), ValueError, "a judge over prompts", r"\(judge, contexts=prompts\)"),
         (lambda p: llm.listed("game", p, SHORT), TypeError, "game must be a Game, not 'game'", "Pass"),
         (lambda p: llm.listed(GAME, p, 3), TypeError, "sampling must be a Rollouts, not 3", r"Rollouts\("),
         (lambda p: llm.tournament(None, ["a"], even), TypeError, "policy must be .*, not None", "from_pretrained"),
-        (lambda p: llm.tournament(p, ["a"], "judge"), TypeError, "judge must be a judge, not 'judge'", "callable"),
-        (lambda p: llm.tournament(p, [], even), ValueError, "there are no prompts", "Pass one or more"),
+        (lambda p: llm.tournament(p, ["a"], "judge"), TypeError, "must be a Judge, not 'judge'", "callable"),
+        (lambda p: llm.tournament(p, [], even), ValueError, "no prompts to answer", "Pass one or more"),
         (lambda p: llm.tournament(p, ["a"], even, others=["b"]), TypeError, r"others must be .*, not \['b'\]", "dict"),
-        (lambda p: llm.tournament(p, ["a"], even, others={"b": "c"}), ValueError, "the one text 'c'", r"\['c'\]"),
-        (lambda p: llm.tournament(p, ["a"], even, others={"b": [3]}), ValueError, "answers of b must be", "Pass"),
+        (lambda p: llm.tournament(p, ["a"], even, others={"b": "c"}), TypeError, "each a text, not 'c'", r"\['c'\]"),
+        (lambda p: llm.tournament(p, ["a"], even, others={"b": [3]}), TypeError, "answers of b must be", "Pass"),
         (lambda p: llm.keeps_earlier_turns("gpt2"), TypeError, "tokenizer must be .*, not 'gpt2'", "AutoTokenizer"),
         (lambda p: list(llm.losses(p, [3], [0.5], GAME.returns(), sampling=SHORT)), TypeError, "episodes must", "Pass"),
         (lambda p: list(llm.losses(p, [], [], None, sampling=SHORT)), TypeError, "returns must be a Returns", "Pass"),
         (lambda p: llm.generator_gap([], None), TypeError, "leader must be a Completions, not None", "Pass"),
-        (lambda p: judges.ask(None, ["a"], ["b"], ["c"]), TypeError, "judge must be a judge, not None", "callable"),
-        (lambda p: judges.ask(even, None, ["b"], ["c"]), ValueError, "prompts must be a list, not None", "Pass"),
+        (lambda p: judges.ask(None, ["a"], ["b"], ["c"]), TypeError, "must be a Judge, not None", "callable"),
+        (lambda p: judges.ask(even, None, ["b"], ["c"]), ValueError, "must be a list, not None", "Pass"),
     ],
 )
 def test_functions_given_something_else(policy, act, error, wrong, mend):
@@ -213,22 +218,23 @@ def test_one_kind_of_sampling_for_tables_and_one_for_texts(policy):
 def test_nobody_follows_in_a_nash_game(policy):
     many = llm.Rollouts(prompts=1, leaders=2, followers=5, max_new_tokens=2)
     for game, solver in ((NASH, sb.NashMDPG(learning_rate=1e-3)), (REWARD, sb.RLOO(learning_rate=1e-3))):
-        refuses(lambda g=game, s=solver: learn(g, policy, many, s), ValueError, "followers = 5.*nobody", "Leave it out")
+        refuses(
+            lambda g=game, s=solver: learn(g, policy, many, s), ValueError, "followers = 5.*nobody follows", "Leave"
+        )
 
 
 @pytest.mark.parametrize(
-    ("game", "solver", "serves"),
+    ("game", "solver"),
     [
-        (GAME, sb.NashMDPG(learning_rate=0.1), sb.StackelbergGDA),
-        (NASH, sb.StackelbergGDA(learning_rate=0.1), sb.NashMDPG),
-        (REWARD, sb.StackelbergGDA(learning_rate=0.1), sb.RLOO),
+        (GAME, sb.NashMDPG(learning_rate=0.1)),
+        (NASH, sb.StackelbergGDA(learning_rate=0.1)),
+        (REWARD, sb.StackelbergGDA(learning_rate=0.1)),
     ],
 )
-def test_the_solver_named_serves_the_game(policy, game, solver, serves):
-    words = f"{serves.__name__} serves a"
-    refuses(lambda: learn(game, policy, solver=solver), ValueError, "is a rule for a", words)
+def test_the_solver_named_serves_the_game(policy, game, solver):
+    refuses(lambda: learn(game, policy, solver=solver), ValueError, "is a rule for a", "GDA serves every game")
     sampling = llm.Rollouts(prompts=1, leaders=2, max_new_tokens=1)
-    assert learn(game, tiny_policy(), sampling, serves(learning_rate=1e-4)).report == "ran all 1 steps"
+    assert learn(game, tiny_policy(), sampling, sb.GDA(learning_rate=1e-4)).report == "ran all 1 steps"
     refuses(lambda: learn(MATRIX, solver=sb.RLOO()), ValueError, "not for a", "MirrorDescent serves")
 
 
@@ -280,13 +286,15 @@ def test_no_table_is_made_of_a_judge_whose_order_counts():
 
 
 def test_judgements_are_kept_in_a_file_and_not_in_a_folder(tmp_path):
-    refuses(lambda: judges.Cached(NAMED, tmp_path), ValueError, "is a folder", r"Name a file in it: .*\.sqlite")
+    refuses(lambda: judges.Cached(NAMED, tmp_path), ValueError, "is a folder", r"Pass a file in it: .*\.sqlite")
 
 
 def test_a_template_that_refuses_a_prompt():
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = "{{ raise_exception('no system here') }}"
-    refuses(lambda: of(tokenizer=tokenizer), ValueError, "refuses a conversation of user.*no system", "another template")
+    refuses(
+        lambda: of(tokenizer=tokenizer), ValueError, "refuses a conversation of user.*no system", "another template"
+    )
 
 
 @pytest.fixture
@@ -329,7 +337,7 @@ def test_a_folder_or_a_file_without_a_model(tmp_path, hub, policy):
     refuses(lambda: load(tmp_path), ValueError, "without a config.json", f"Did you mean {tmp_path / 'policy'}?")
     file = tmp_path / "policy" / "config.json"
     refuses(lambda: load(file), ValueError, "is a file", re.escape(f"Name the folder: {file.parent}"))
-    refuses(lambda: load(3), ValueError, "path must be a text or a path", "Pass")
+    refuses(lambda: load(3), TypeError, "path must be a text or a Path, not 3", "Pass")
     refuses(lambda: load(tmp_path / "policy", lora=4), TypeError, "lora must be a LoRA or None, not 4", "Pass")
     assert not hub
 
