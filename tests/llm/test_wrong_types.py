@@ -241,7 +241,7 @@ def test_the_solver_named_serves_the_game(policy, game, solver):
 @pytest.mark.parametrize(
     ("said", "wrong"),
     [
-        ([0.5], "shape"), (["yes", "no"], "texts|type"), ([0.5, 1.5], "pair 1 is 1.5"), ([np.inf, 0.5], "pair 0 is inf"),
+        ([0.5], "shape"), (["yes", "no"], "texts|type"), ([0.5, 1.5], "pair 1 is 1.5"), ([np.inf, 0.5], "pair 0 is inf"),  # noqa: E501
         (0.5, "shape"), ([[0.5], [0.5]], "shape"),
     ],
 )  # fmt: skip
