@@ -14,6 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from llm.fields import check_fields
+from stackelberg.judged import check_prompt
+from stackelberg.validation import shown
+
 logger = logging.getLogger(__name__)
 
 Prompt = str | Sequence[Mapping[str, str]]
@@ -32,6 +36,10 @@ class Template(ABC):
     @abstractmethod
     def opening_ids(self, tokenizer: Any, text: str) -> list[int]:
         """The ids of a text that a sequence begins with."""
+
+    def all_opening_ids(self, tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+        """:meth:`opening_ids` of many texts; in one call of the tokenizer where that is known to be the same."""
+        return [self.opening_ids(tokenizer, text) for text in texts]
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,11 @@ class ChatTemplate(Template):
     def opening_ids(self, tokenizer: Any, text: str) -> list[int]:
         """The template writes its own marks, so none are added."""
         return _encode(tokenizer, text)
+
+    def all_opening_ids(self, tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+        """In one call."""
+        ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return ids
 
 
 @dataclass(frozen=True)
@@ -86,8 +99,12 @@ class PlainTemplate(Template):
 
     def opening_ids(self, tokenizer: Any, text: str) -> list[int]:
         """With the mark that the tokenizer puts before a text, if it has that habit, and none behind it."""
-        ids: list[int] = list(tokenizer(text)["input_ids"])
-        return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids
+        return self.all_opening_ids(tokenizer, [text])[0]
+
+    def all_opening_ids(self, tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+        """In one call."""
+        end, found = tokenizer.eos_token_id, tokenizer(list(texts))["input_ids"]
+        return [list(ids[:-1]) if len(ids) > 1 and ids[-1] == end else list(ids) for ids in found]
 
 
 class Overlong(ABC):
@@ -148,9 +165,17 @@ class Dialogue:
     instruction: str = "Improve the previous answer!"
     template: Template = field(default_factory=ChatTemplate)
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     def leader_prompt(self, tokenizer: Any, prompt: Prompt) -> list[int]:
         """[x]: the ids of the prompt, up to where y begins."""
         return self.template.opening_ids(tokenizer, self.template.render(tokenizer, conversation(prompt)))
+
+    def leader_prompts(self, tokenizer: Any, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """:meth:`leader_prompt` of each of many prompts, encoded together."""
+        texts = [self.template.render(tokenizer, conversation(prompt)) for prompt in prompts]
+        return self.template.all_opening_ids(tokenizer, texts)
 
     def bridge(self, tokenizer: Any, prompt: Prompt) -> list[int]:
         """[instruction]: the ids between the content of y and y', the mark that closes y's turn among them.
@@ -183,12 +208,20 @@ def conversation(prompt: Prompt) -> Messages:
         >>> conversation("Why?")
         [{'role': 'user', 'content': 'Why?'}]
     """
-    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(each) for each in prompt]
-    if not messages or not all({"role", "content"} <= set(message) for message in messages):
-        raise ValueError(
-            f'A prompt is a text or a list such as [{{"role": "user", "content": "..."}}], not {prompt!r:.80}.'
-        )
-    return messages
+    check_prompt(prompt)
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(each) for each in prompt]
+
+
+def check_prompts(prompts: Any, name: str = "prompts") -> None:
+    """Refuse one text where a list of them is wanted, and what is no list.
+
+    >>> check_prompts("Why?")
+    Traceback (most recent call last):
+    ValueError: prompts is the one text 'Why?'. Pass a list of them.
+    """
+    if isinstance(prompts, str) or not isinstance(prompts, Sequence):
+        kind = "the one text " if isinstance(prompts, str) else ""
+        raise ValueError(f"{name} is {kind}{shown(prompts)}. Pass a list of them.")
 
 
 def keeps_earlier_turns(tokenizer: Any, dialogue: Dialogue | None = None) -> bool:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llm.fields import check_fields
 from llm.intervals import mean_of, stderr_of
 from llm.judges.protocol import Array, Judge, Prompt
 from llm.optimism import check_bounded, follower_gap
 from llm.players import BASE, FOLLOWER, LEADER, POLICY, answered, base_turns, players_of
+from llm.prompt_lengths import check_lengths
 from llm.rollouts import Rollouts, Turn
 from llm.samples import Row, rows_of, write
+from llm.sampling import Sampling
 from llm.tournaments import Tournament, judged
 from stackelberg.estimate import Estimate, Kind
 from stackelberg.game import Game, RewardGame, StackelbergGame
-from stackelberg.validation import shown
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -39,11 +41,14 @@ class Evaluation:
         prompts: held out from training.
         every: steps between two evaluations; there is one before the first step and one after the last too.
         samples: how many prompts' answers are kept to be read.
-        sampling: how answers are drawn; by default as in training.
+        sampling: how answers are drawn; by default as in training. Where another temperature, length or end makes it
+            another policy than the one that plays the game, the Follower's gap is left out, and
+            :attr:`Evaluated.omitted` says so.
         seed: of the draws.
-        replies: improvements an answer from which the Follower's gap is bounded; 1 leaves it out. The judge is asked
-            about each. They must be drawn untruncated, see :func:`llm.optimism.follower_gap`.
-        judge: in place of the game's; in a reward game a preference is needed, and by default the higher reward wins.
+        replies: improvements an answer from which the Follower's gap is bounded; 1 leaves it out. The game's own judge
+            is asked about each. They must be drawn untruncated, see :func:`llm.optimism.follower_gap`.
+        judge: in place of the game's, for who is preferred to whom; in a reward game a preference is needed, and by
+            default the higher reward wins. The Follower's gap is the game's, and stays with the game's own judge.
         second_judge: one more, for how often the two agree.
     """
 
@@ -58,11 +63,9 @@ class Evaluation:
     _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.prompts, str) or not len(self.prompts):
-            raise ValueError(f"prompts must be a list of prompts, not {shown(self.prompts)}.")
-        for name, least in {"every": 1, "replies": 1, "samples": 0}.items():
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} must be {least} or more; it is {getattr(self, name)}.")
+        check_fields(self, every=1, replies=1, samples=0, seed=0)
+        if not len(self.prompts):
+            raise ValueError("prompts is empty. Pass a list of prompts.")
 
     def run(self, policy: TransformerPolicy, game: Game[Any], sampling: Rollouts | None = None) -> Evaluated:
         """Ask now.
@@ -70,10 +73,11 @@ class Evaluation:
         Args:
             policy: as it is.
             game: over prompts, of which judge and τ are read.
-            sampling: how answers are drawn, where the evaluation has none of its own.
+            sampling: of the training: how answers are drawn, where the evaluation has no sampling of its own.
 
         Raises:
-            ValueError: if the Follower's gap is asked for and the sampling leaves tokens out.
+            ValueError: if the Follower's gap is asked for and the sampling leaves tokens out; or if a prompt is too
+                long.
 
         Example:
             >>> import llm, stackelberg as sb
@@ -85,24 +89,40 @@ class Evaluation:
             >>> found.tournament.names, found.gap.kind.value
             (('base', 'Leader', 'Follower'), 'a lower bound')
         """
-        asked = self.sampling or sampling or Rollouts()
-        follows, judge = isinstance(game, StackelbergGame), self.judge or _preference(game)
-        if follows and self.replies > 1:
+        asked, judge = self.draws(sampling), self.judge or _preference(game)
+        followers, omitted = self._followers(game, asked, sampling)
+        if followers > 1:
             check_bounded(asked)
-        followers = self.replies if follows else 0
         episodes = answered(policy, self.prompts, asked, seed=self.seed, followers=followers)
         players = players_of(self._base(policy, asked), episodes)
         texts = {name: said.texts for name, said in players.items()}
         lengths = {name: said.length for name, said in players.items()}
         found = judged(texts, self.prompts, judge, lengths=lengths)
         gap = None
-        if isinstance(game, StackelbergGame) and self.replies > 1:
-            gap = follower_gap(policy, game, judge, self.prompts, episodes, asked)
+        if isinstance(game, StackelbergGame) and followers > 1:
+            gap = follower_gap(policy, game, _preference(game), self.prompts, episodes, asked)
         agreement = None
         if self.second_judge is not None:
             agreement = agreement_of(found, judged(texts, self.prompts, self.second_judge))
         finished = {name: float(np.mean(said.finished)) for name, said in players.items()}
-        return Evaluated(found, gap, agreement, finished, rows_of(found, self.prompts, self.samples))
+        return Evaluated(found, gap, agreement, finished, rows_of(found, self.prompts, self.samples), omitted)
+
+    def draws(self, sampling: Rollouts | None = None) -> Rollouts:
+        """How answers are drawn: as it says itself, else as in training."""
+        return self.sampling or sampling or Rollouts()
+
+    def check(self, policy: TransformerPolicy, game: Game[Any], sampling: Rollouts | None = None) -> None:
+        """Refuse prompts that are too long: see :func:`llm.prompt_lengths.check_lengths`."""
+        asked = self.draws(sampling)
+        followers, _ = self._followers(game, asked, sampling)
+        check_lengths(policy, self.prompts, replace(asked, followers=followers), "evaluation prompts")
+
+    def _followers(self, game: Game[Any], asked: Rollouts, sampling: Rollouts | None) -> tuple[int, str | None]:
+        """Improvements an answer, and why there is but one where more were asked for."""
+        if not isinstance(game, StackelbergGame):
+            return 0, None
+        omitted = _unlike(asked, sampling) if self.replies > 1 and sampling is not None else None
+        return self.replies if omitted is None else 1, omitted
 
     def _base(self, policy: TransformerPolicy, asked: Rollouts) -> list[Turn]:
         """The base's answers: drawn anew where anything they follow from is another than it was."""
@@ -116,16 +136,31 @@ class Evaluation:
         return turns
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluated:
-    """What was found.
+    """What was found; its ``repr`` is a table to be read.
 
     Attributes:
         tournament: base, Leader and Follower against each other.
-        gap: a lower bound of what the Follower leaves on the table, and so of the duality gap; None without replies.
+        gap: a lower bound of what the Follower leaves on the table in the game, and so of the duality gap; None without
+            replies, and where ``omitted`` says why.
         agreement: the share of pairs on which the second judge takes the same side; None without one.
         finished: the share of each player's answers that ended by themselves.
         samples: rows to be read.
+        omitted: why the gap was left out where it was asked for.
+
+    Example:
+        >>> def later(prompts, first, second):
+        ...     return [0.75 if a > b else 0.25 for a, b in zip(first, second)]
+        >>> found = judged({"base": ["a", "b"], "Leader": ["c", "d"]}, ["?", "?"], later)
+        >>> print(Evaluated(found, Estimate(0.02, Kind.LOWER_BOUND, 0.01), None, {"Leader": 0.5}, ()))
+        ┏━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━┓
+        ┃ who    ┃ against ┃ preferred ┃ 95 % interval ┃ by length alone ┃
+        ┡━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━┩
+        │ Leader │ base    │ 0.750     │ 0.750 – 0.750 │ 0.500           │
+        └────────┴─────────┴───────────┴───────────────┴─────────────────┘
+        Ended by themselves: Leader 50%.
+        The Follower's gap: ≥ 0.02 ± 0.01.
     """
 
     tournament: Tournament
@@ -133,6 +168,15 @@ class Evaluated:
     agreement: Estimate | None
     finished: Mapping[str, float]
     samples: tuple[Row, ...]
+    omitted: str | None = None
+
+    def __repr__(self) -> str:
+        """The table of win rates, and what else was found, a line each."""
+        ended = ", ".join(f"{name} {share:.0%}" for name, share in self.finished.items())
+        lines = [self.tournament.table(), *([f"Ended by themselves: {ended}."] if ended else [])]
+        lines += [f"The Follower's gap: {self.gap}."] if self.gap is not None else []
+        lines += [f"The judges agree: {self.agreement}."] if self.agreement is not None else []
+        return "\n".join([*lines, *([self.omitted] if self.omitted else []), *self.warnings])
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -155,20 +199,25 @@ class Evaluated:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Where length alone explains a gain over the base: who sees only lengths would find four fifths of it.
+        """Where length alone explains a gain over the base: the words of :attr:`explained`."""
+        return tuple(self.explained.values())
+
+    @property
+    def explained(self) -> dict[str, str]:
+        """The players whose gain over the base length alone explains: who sees only lengths would find four fifths.
 
         Where a player's answers are longer to every prompt, nothing tells length from quality, and this is said too.
         """
-        found, table = [], self.tournament
+        found, table = {}, self.tournament
         bases = [j for j, name in enumerate(table.names) if name == BASE]
         for j, (i, name) in itertools.product(bases, enumerate(table.names)):
             gain, alone = table.wins[i, j] - 0.5, table.length_only[i, j] - 0.5
             if table.interval[i, j, 0] > 0.5 and alone > EXPLAINED * gain:
-                found.append(
+                found[name] = (
                     f"{name} is preferred to the base in {gain + 0.5:.0%}, and length alone explains "
                     f"{alone + 0.5:.0%}. Look at the samples; llm.judges.LengthControlled takes length out."
                 )
-        return tuple(found)
+        return found
 
     def write(self, folder: Path, step: int) -> None:
         """The samples as a text to be read, ``step-N.md``, and as ``step-N.jsonl``."""
@@ -191,6 +240,21 @@ def agreement_of(first: Tournament, second: Tournament) -> Estimate:
     sides = [np.sign(each.judgements[below] - 0.5) for each in (first, second)]
     shares = mean_of(np.where(np.isnan(sides[0] + sides[1]), np.nan, sides[0] == sides[1]).T)
     return Estimate(float(mean_of(shares)), Kind.SAMPLED, float(stderr_of(shares)))
+
+
+def _unlike(asked: Rollouts, trained: Rollouts) -> str | None:
+    """Why the Follower's gap is not the game's where answers are drawn as ``asked``; None where it is."""
+    told = [
+        f"{name} = {getattr(asked, name)!r} (in training {getattr(trained, name)!r})"
+        for name in (*(each.name for each in fields(Sampling)), "missing_eos_penalty")
+        if getattr(asked, name) != getattr(trained, name)
+    ]
+    if not told:
+        return None
+    return (
+        f"The Follower's gap is left out: the evaluation draws with {', '.join(told)}, and so from another policy than "
+        "the one that plays the game. Leave Evaluation(sampling=) out to have it."
+    )
 
 
 def _preference(game: Game[Any]) -> Judge:

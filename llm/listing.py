@@ -14,6 +14,7 @@ from torch import Tensor
 from llm.dialogue import Prompt, conversation
 from llm.generation import Completion, Tokens
 from llm.judges.protocol import ask
+from llm.players import check_speaks
 from llm.rollouts import Episode, Rollouts, Turn
 from llm.training.draws import judge_of, reward_of
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
@@ -72,6 +73,8 @@ def listed(game: Game[Any], policy: TransformerPolicy, sampling: Rollouts) -> Li
         >>> bool(sb.evaluate(found.game, found).gap > 0)
         True
     """
+    check_speaks(policy)
+    judge_of(game)
     answers = list(_answers(policy, sampling))
     roles = 2 if isinstance(game, StackelbergGame) else 1
     rows = [_probabilities(policy, prompt, answers, roles, sampling) for prompt in game.contexts]

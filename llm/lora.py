@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from llm.fields import check_fields
+
 
 @dataclass(frozen=True)
 class LoRA:
@@ -31,8 +33,9 @@ class LoRA:
     targets: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ValueError(f"rank must be 1 or more; it is {self.rank}.")
+        check_fields(self, rank=1)
+        if self.alpha is not None and self.alpha <= 0:
+            raise ValueError(f"alpha must be above 0; it is {self.alpha}: nothing would be learnt. Leave it out.")
 
     def config(self, core: Any) -> Any:
         """The ``peft.LoraConfig`` for a model."""

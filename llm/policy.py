@@ -14,6 +14,7 @@ from torch import nn
 from llm.computing import Computing
 from llm.dialogue import Dialogue, Prompt, announced
 from llm.ending import Ending
+from llm.fields import check_kind
 from llm.lora import LoRA
 from llm.roles import Players, Roles, Shared
 from llm.rollouts import FOLLOWER, LEADER, Episode, Rollouts
@@ -23,6 +24,7 @@ from llm.scoring import score
 from llm.speaker import Speaker, remembering, without_dropout
 from llm.training.options import Training
 from stackelberg.gradient import Completions
+from stackelberg.validation import shown
 
 
 class TransformerPolicy:
@@ -90,6 +92,11 @@ class TransformerPolicy:
         training: Training | None = None,
     ) -> TransformerPolicy:
         """From a model in memory, which becomes part of the policy; it is the reference too, or a frozen copy is."""
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a model in memory, not {shown(model)}. from_pretrained loads one by name.")
+        if not callable(tokenizer):
+            raise TypeError(f"tokenizer must be a tokenizer of transformers, not {shown(tokenizer)}.")
+        _check_options(lora, roles, dialogue, training)
         roles = Shared() if roles is None else roles
         return cls(
             roles.build(model, lora),
@@ -139,6 +146,8 @@ class TransformerPolicy:
         """
         from transformers import AutoTokenizer
 
+        _check_options(lora, roles, dialogue, training)
+        _check_place(path)
         folder = Path(path)
         saved_roles, saved_dialogue = read_templates(folder)
         roles, dialogue = roles or saved_roles or Shared(), dialogue or saved_dialogue
@@ -156,7 +165,13 @@ class TransformerPolicy:
         }
         options = {name: value for name, value in options.items() if value is not None}
         options["trust_remote_code"] = trust_remote_code
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+        except OSError as error:
+            raise ValueError(
+                f"{shown(str(path))} is no folder here, and the hub gave no tokenizer of that name. Look at the name, "
+                f"and at the network: {str(error).splitlines()[0]}"
+            ) from error
         if plain:
             players = roles.build(load_network(path, options, adapters=lora is not None), lora)
         else:
@@ -254,3 +269,24 @@ def _checkpoint(speaker: Speaker) -> None:
 
 
 __all__ = ["FOLLOWER", "LEADER", "TransformerPolicy"]
+
+
+def _check_options(lora: Any, roles: Any, dialogue: Any, training: Any) -> None:
+    """Refuse what is no option before a model is loaded for it."""
+    given = {"lora": (lora, LoRA), "roles": (roles, Roles), "dialogue": (dialogue, Dialogue)}
+    for name, (value, kind) in (given | {"training": (training, Training)}).items():
+        check_kind(value, kind | None, name)
+
+
+def _check_place(path: str | Path) -> None:
+    """Refuse a folder that is not there, or holds no model, before a hub is asked for one of its name."""
+    check_kind(path, str | Path, "path")
+    folder = Path(path)
+    if folder.is_dir():
+        if not any((folder / name).exists() for name in _OF_A_MODEL):
+            raise ValueError(f"{folder} holds no model: none of {', '.join(_OF_A_MODEL)}. Pass the folder that does.")
+    elif isinstance(path, Path) or str(path)[:1] in (".", "/", "~") or str(path).count("/") > 1:
+        raise ValueError(f"{shown(str(path))} is no folder. Pass one that is there, or a hub name: owner/model.")
+
+
+_OF_A_MODEL = (TEMPLATES, "config.json", "adapter_config.json")

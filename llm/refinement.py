@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from llm.dialogue import Prompt, conversation
+from llm.dialogue import Prompt, check_prompts, conversation
+from llm.fields import check_kind
 from llm.generation import Tokens, TransformersGenerator
 from llm.rollouts import FOLLOWER, LEADER
 from llm.sampling import Sampling, seeds_for
-from stackelberg.validation import shown
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -47,11 +47,11 @@ def refine(
         >>> len(answers[0]), answers[0][0]
         (3, 'Because.')
     """
+    check_kind(rounds, int, "rounds")
     if rounds < 0:
         raise ValueError(f"rounds must be 0 or more; it is {rounds}.")
-    for name, given in {"prompts": prompts, "start": start}.items():
-        if isinstance(given, str):
-            raise ValueError(f"{name} is the one text {shown(given)}. Pass a list of them.")
+    check_prompts(prompts)
+    check_prompts([] if start is None else start, "start")
     if start is not None and len(start) != len(prompts):
         raise ValueError(f"start has {len(start)} answers for {len(prompts)} prompts. Pass one a prompt.")
     sampling = Sampling() if sampling is None else sampling

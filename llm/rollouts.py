@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from llm.dialogue import Messages, Overlong, Prompt, Refuse, conversation
+from llm.dialogue import Messages, Overlong, Prompt, Refuse, check_prompts, conversation
 from llm.ending import Ending
+from llm.fields import check_fields, check_kind
 from llm.generation import Completion, Generated, Generator, Tokens, TransformersGenerator
 from llm.logprobs import micro_batches
 from llm.sampling import Sampling, seeds_for
@@ -64,11 +65,7 @@ class Rollouts(Sampling):
     def __post_init__(self) -> None:
         super().__post_init__()
         least = {"prompts": 1, "leaders": 1, "followers": 0, "micro_batch_tokens": 1, "missing_eos_penalty": 0}
-        for name, bound in least.items():
-            if not getattr(self, name) >= bound:
-                raise ValueError(f"{name} must be {bound} or more; it is {getattr(self, name)}.")
-        if self.backward_tokens is not None and self.backward_tokens < 1:
-            raise ValueError(f"backward_tokens must be 1 or more; it is {self.backward_tokens}. None is the default.")
+        check_fields(self, **least, backward_tokens=1, max_prompt_tokens=1)
 
     @property
     def rows(self) -> int:
@@ -141,6 +138,8 @@ def generate(
         >>> len(episode.leader.completion.tokens) <= 4
         True
     """
+    check_prompts(prompts)
+    check_kind(sampling, Rollouts | None, "sampling")
     sampling = Rollouts() if sampling is None else sampling
     messages = [conversation(prompt) for prompt in prompts]
     chosen = generator or sampling.generator or TransformersGenerator()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,68 @@ def run_identity(train: Sequence[PreferencePair], base: str | Path, training: An
     return {"base": str(base), "pairs": hashlib.sha256(rows).hexdigest(), **settings}
 
 
-def claim(out: Path, run: dict[str, Any], *, resume: bool) -> None:
-    """Make ``out`` this run's folder, or see that it is the one to be resumed."""
-    mark = out / "run.json"
+def claim(
+    out: Path, run: dict[str, Any], *, resume: bool, added: Mapping[str, Any] | None = None, begun: bool = True
+) -> None:
+    """Make ``out`` this run's folder, or see that it is the one to be resumed.
+
+    Args:
+        out: the folder.
+        run: what the run is.
+        resume: whether it may have been begun.
+        added: what may be added to a run that was begun without it, and is part of it from then on.
+        begun: whether there is anything that would be lost; else a run that was begun otherwise gives way to this one.
+
+    Raises:
+        ValueError: if another run was begun there, or the folder has something else in it.
+    """
+    mark, added = out / "run.json", {} if added is None else added
     if resume and mark.exists():
         before = json.loads(mark.read_text(encoding="utf-8"))
-        changed = [f"{key} ({before.get(key)} before, {run[key]} now)" for key in run if before.get(key) != run[key]]
-        if changed:
+        now = {**run, **{name: value for name, value in added.items() if name in before}}
+        changed = [f"{key} ({before.get(key)} before, {now[key]} now)" for key in now if before.get(key) != now[key]]
+        if changed and begun:
             raise ValueError(
                 f"{out} was started otherwise: {', '.join(changed)}. Resume it as it was, or take a new folder."
             )
+        wanted = {**run, **added} if changed else {**before, **added}
+        if wanted != before:
+            _write(mark, wanted)
         return
     if out.exists() and any(each.name != CONFIG for each in out.iterdir()):
         raise ValueError(f"{out} is not empty. Name a new folder, or go on with the run in it by --resume.")
     out.mkdir(parents=True, exist_ok=True)
+    _write(mark, {**run, **added})
+
+
+def begun(folder: Path) -> bool:
+    r"""Whether a training run in a folder has come so far as a step or a checkpoint.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     _ = Path(name, "metrics.jsonl").write_text('{"step": 0}\n')
+        ...     before = begun(Path(name))
+        ...     _ = Path(name, "metrics.jsonl").write_text('{"step": 0}\n{"step": 1}\n')
+        ...     before, begun(Path(name))
+        (False, True)
+    """
+    if any(folder.glob("checkpoint-*")):
+        return True
+    log = folder / "metrics.jsonl"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    return any(_step(line) != 0 for line in lines)
+
+
+def _step(line: str) -> int | None:
+    """The step that a line of the log is of; None where a kill has cut it, for it may have been any."""
+    try:
+        return int(json.loads(line)["step"])
+    except ValueError:
+        return None
+
+
+def _write(mark: Path, run: Mapping[str, Any]) -> None:
     written = mark.with_suffix(".part")
     written.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     written.replace(mark)

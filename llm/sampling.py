@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from llm.fields import check_fields
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -24,6 +26,7 @@ class Sampling:
     renormalised over the tokens that top-k and then top-p keep.
 
     Raises:
+        TypeError: if a field is not of its kind.
         ValueError: if a number is out of its range.
     """
 
@@ -34,13 +37,11 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _at_least(self, "max_new_tokens", 1)
-        _at_least(self, "temperature", 0)
-        _at_least(self, "top_k", 0)
+        check_fields(self, max_new_tokens=1, temperature=0, top_k=0)
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is a probability above 0 and at most 1; it is {self.top_p}. 1 keeps every token.")
-        if isinstance(self.stop, str):
-            raise ValueError(f'stop is a tuple of texts; it is the text {self.stop!r}. Pass stop=("...",).')
+        if "" in self.stop:
+            raise ValueError("stop holds an empty text, which ends every completion at once. Leave it out.")
 
     @property
     def truncates(self) -> bool:
@@ -127,9 +128,3 @@ def seeds_for(seed: int, *keys: int) -> int:
         (True, False)
     """
     return int(np.random.SeedSequence((seed, *keys)).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _at_least(options: Sampling, name: str, least: int) -> None:
-    value = getattr(options, name)
-    if not (np.isfinite(value) and value >= least):
-        raise ValueError(f"{name} must be {least} or more; it is {value}.")

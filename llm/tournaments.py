@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llm.dialogue import check_prompts
 from llm.intervals import interval_of, mean_of, stderr_of
 from llm.judges.protocol import Array, Judge, Prompt, ask, kept
 from llm.judges.wrappers import LengthOnly
-from llm.players import answered, base_turns, players_of
+from llm.players import answered, base_turns, check_speaks, players_of
 from llm.rollouts import Rollouts
 from stackelberg.preference import PreferenceMatrix
-from stackelberg.validation import shown as shown_as
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -161,6 +161,7 @@ def tournament(
         ('base', 'Leader', 'Follower')
     """
     sampling, others = Rollouts() if sampling is None else sampling, others or {}
+    check_speaks(policy)
     _check(prompts, others)
     episodes = answered(policy, prompts, sampling, seed=seed, followers=int(follower))
     players = players_of(base_turns(policy, prompts, sampling, seed=seed), episodes)
@@ -209,8 +210,7 @@ def judged(
 
 
 def _check(prompts: Sequence[Prompt], players: Mapping[str, Sequence[str]]) -> None:
-    if isinstance(prompts, str):
-        raise ValueError(f"prompts is the one text {shown_as(prompts)}. Pass a list of them.")
+    check_prompts(prompts)
     if not len(prompts):
         raise ValueError("There are no prompts to answer. Pass one or more.")
     for name, texts in players.items():

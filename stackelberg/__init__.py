@@ -38,7 +38,7 @@ from stackelberg.published import PublishedStackelbergGame
 from stackelberg.record import Record, Trajectory
 from stackelberg.refinement import chain, distinct_coverage, independent_coverage
 from stackelberg.saving import load
-from stackelberg.schedules import Cosine, Geometric, InverseTime, Linear, Piecewise, PowerDecay, Schedule
+from stackelberg.schedules import Cosine, Geometric, InverseTime, Linear, Piecewise, PowerDecay, Schedule, Warmup
 from stackelberg.simplex import entropy, kl_divergence
 from stackelberg.solution import NashSolution, RewardSolution, Solution, StackelbergSolution, Status
 from stackelberg.solve import solve
@@ -126,6 +126,7 @@ __all__ = [
     "Trajectory",
     "UniformActions",
     "Unranked",
+    "Warmup",
     "chain",
     "detect_cycle",
     "distinct_coverage",

@@ -44,6 +44,7 @@ class Judged:
                     f"contexts[{i}] is {shown(prompt)}, but the first is a prompt. "
                     "Pass texts, or conversations [{'role': 'user', 'content': '...'}]."
                 )
+            check_prompt(prompt, f"contexts[{i}]")
 
     @property
     def stacked(self) -> NoReturn:
@@ -66,6 +67,21 @@ def is_prompt(value: Any) -> bool:
     if isinstance(value, str):
         return True
     return isinstance(value, Sequence) and len(value) > 0 and all(isinstance(each, Mapping) for each in value)
+
+
+def check_prompt(prompt: Any, name: str = "A prompt") -> None:
+    """Refuse what is neither a text nor a conversation whose messages have texts for role and content.
+
+    >>> check_prompt([{"role": "user"}])
+    Traceback (most recent call last):
+    ValueError: A prompt is a text or a list such as [{"role": "user", "content": "..."}], not [{'role': 'user'}].
+    """
+    messages = prompt if is_prompt(prompt) and not isinstance(prompt, str) else ()
+    texts = [isinstance(each.get(key), str) for each in messages for key in ("role", "content")]
+    if not is_prompt(prompt) or not all(texts):
+        raise ValueError(
+            f'{name} is a text or a list such as [{{"role": "user", "content": "..."}}], not {shown(prompt)}.'
+        )
 
 
 def are_prompts(contexts: Any) -> bool:

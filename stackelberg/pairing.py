@@ -27,7 +27,8 @@ def check_pairing(game: Game, solver: Solver) -> None:
     name, kind = type(solver).__name__, type(game).__name__
     if not isinstance(game, solver.games):
         fitting = " or a ".join(each.__name__ for each in solver.games)
-        raise ValueError(f"{name} is a rule for a {fitting}, not for a {kind}. MirrorDescent serves every game.")
+        any_game = "GDA" if game.judged else "MirrorDescent"
+        raise ValueError(f"{name} is a rule for a {fitting}, not for a {kind}. {any_game} serves every game.")
     if not solver.keeps_regulariser and (game.tau > 0).any():  # type: ignore[attr-defined]
         raise ValueError(
             f"{name} drops the KL part, and this game has tau = {game.tau.max():g}. "  # type: ignore[attr-defined]

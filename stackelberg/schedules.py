@@ -22,6 +22,8 @@ class Schedule(ABC):
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
+            if isinstance(value, Schedule):
+                continue  # which has looked at its own
             numbers = value if isinstance(value, tuple) else (value,)
             if not all(isinstance(each, (int, float)) and math.isfinite(each) for each in numbers):
                 raise ValueError(f"{name} of {type(self).__name__} must be finite numbers, not {shown(value)}.")
@@ -150,3 +152,41 @@ class Piecewise(Schedule):
     def __call__(self, t: int) -> float:
         """The value of the piece that t is in."""
         return self.values[sum(t >= boundary for boundary in self.boundaries)]
+
+
+@dataclass(frozen=True)
+class Warmup(Schedule):
+    """Up to ``then`` in equal strides, and on with it: ``then(0) · (t + 1)/(steps + 1)``, then ``then(t − steps)``.
+
+    The first step is a stride, not zero, and is not lost; ``then`` begins at its own start when the warm-up is over.
+
+    Args:
+        steps: n, how many it takes.
+        then: a number, or a schedule.
+
+    Raises:
+        ValueError: if ``then`` is neither.
+
+    Example:
+        >>> [Warmup(3, 0.4)(t) for t in (0, 1, 2, 3, 9)]
+        [0.1, 0.2, 0.30000000000000004, 0.4, 0.4]
+        >>> [Warmup(1, then=Linear(1.0, 0.0, steps=4))(t) for t in (0, 1, 2, 5)]
+        [0.5, 1.0, 0.75, 0.0]
+    """
+
+    positive: ClassVar[tuple[str, ...]] = ("steps", "then")
+    steps: int
+    then: float | Schedule
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.then, Schedule | int | float) or isinstance(self.then, bool):
+            raise ValueError(
+                f"then of Warmup must be a number or a schedule, not {shown(self.then)}. "
+                "Pass for example Warmup(100, then=Cosine(1e-5, 1e-6, steps=900))."
+            )
+        super().__post_init__()
+
+    def __call__(self, t: int) -> float:
+        """A stride, or what comes after."""
+        after = self.then(max(t - self.steps, 0)) if isinstance(self.then, Schedule) else float(self.then)
+        return after if t >= self.steps else after * (t + 1) / (self.steps + 1)

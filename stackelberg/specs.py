@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, get_args, get_origin, get_type_hints
 
 import stackelberg as sb
@@ -69,6 +69,8 @@ def fitting(wanted: Any) -> dict[str, type]:
 def parse_value(text: str, option: str, wanted: Any = Any) -> Any:
     """A number, ``true``, ``false``, ``none``, or an object ``name`` or ``name:value,key=value``.
 
+    An object within another stands in brackets: ``warmup:100,then=(cosine:1,0,900)``.
+
     Args:
         text: what was written.
         option: where, for the error.
@@ -76,7 +78,10 @@ def parse_value(text: str, option: str, wanted: Any = Any) -> Any:
 
     >>> parse_value("0.1", "--learning-rate"), parse_value("inverse-time:2,offset=8", "--learning-rate")
     (0.1, InverseTime(scale=2, offset=8))
+    >>> parse_value("warmup:100,(linear:1,0,900)", "--learning-rate")
+    Warmup(steps=100, then=Linear(initial=1, final=0, steps=900))
     """
+    text = text[1:-1] if text.startswith("(") and text.endswith(")") else text
     plain = _plain(text)
     if plain is not _OBJECT:
         if not _takes(wanted, plain):
@@ -87,7 +92,7 @@ def parse_value(text: str, option: str, wanted: Any = Any) -> Any:
     if name not in among:
         known = "does not fit here" if name in all_objects() else "is not known here"
         raise ValueError(f"{option}: {name!r} {known}. {_choices(among, wanted)}{_nearest(name, among)}")
-    return _made(among[name], [part for part in rest.split(",") if part], text, option)
+    return _made(among[name], list(_parts(rest)), text, option)
 
 
 def parse_solver(name: str, given: dict[str, str]) -> Solver:
@@ -112,12 +117,12 @@ def parse_solver(name: str, given: dict[str, str]) -> Solver:
 
 def _made(kind: type, parts: list[str], text: str, option: str) -> Any:
     types, fields = get_type_hints(kind), list(settings(kind))
-    positional = [part for part in parts if "=" not in part]
+    positional = [part for part in parts if not _named(part)]
     values = [
         parse_value(part, f"{option} {field}", types[field]) for part, field in zip(positional, fields, strict=False)
     ]
     values += positional[len(fields) :]  # one too many, for the constructor to refuse
-    named = dict(part.split("=", 1) for part in parts if "=" in part)
+    named = dict(part.split("=", 1) for part in parts if _named(part))
     settled = {key: parse_value(value, f"{option} {key}", types.get(key, Any)) for key, value in named.items()}
     return _called(kind, values, settled, text)
 
@@ -128,6 +133,23 @@ def _called(kind: type, positional: Any, named: dict[str, Any], text: str) -> An
     except TypeError as error:
         fields, reason = ", ".join(settings(kind)), str(error).removeprefix(f"{kind.__name__}.__init__() ").rstrip(".")
         raise ValueError(f"{text} makes no {kind.__name__}: {reason}. Its settings are: {fields or 'none'}.") from None
+
+
+def _parts(text: str) -> Iterator[str]:
+    """What stands between the commas that are in no brackets."""
+    part, depth = "", 0
+    for letter in f"{text},":
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth <= 0:
+            yield from [part] if part else []
+            part = ""
+        else:
+            part += letter
+    yield from [part] if part else []  # a bracket was left open; what it names is refused by its name
+
+
+def _named(part: str) -> bool:
+    return "=" in part.partition("(")[0]
 
 
 _OBJECT = object()

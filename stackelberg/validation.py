@@ -170,7 +170,7 @@ def check_features(values: ArrayLike) -> Array:
     if features.ndim != 2 or not features.size:
         raise ValueError(
             f"contexts must be features of shape (contexts, d), not {features.shape}. "
-            "Write one feature a context as features[:, None]."
+            "Write one feature a context as features[:, None]; prompts are texts."
         )
     features.flags.writeable = False
     return features

@@ -5,10 +5,11 @@ Solvers, schedules, geometries, baselines and KL estimates have the names that `
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from stackelberg.geometry import Geometry
 from stackelberg.gradient import KL, Baseline
@@ -41,12 +42,24 @@ def _of_ground(base: type) -> Family:
         found = parse_value(text, where)
         if not isinstance(found, base):
             raise ValueError(f"{where} is {text!r}. Name one of {', '.join(makers())}.")
-        return found
+        return _as_written_out(found)
 
     def makers() -> Makers:
         return {name: kind for name, kind in all_objects().items() if issubclass(kind, base)}
 
     return Family(makers, compact=compact)
+
+
+def _as_written_out(found: Any) -> Any:
+    """An object of a short form as its fields one by one would give it: 0 is 0.0 where any number may stand."""
+    wanted, changed = get_type_hints(type(found)), {}
+    for each in dataclasses.fields(found) if dataclasses.is_dataclass(found) else ():
+        value = getattr(found, each.name)
+        if type(value) is int and int not in (get_args(wanted[each.name]) or (wanted[each.name],)):
+            changed[each.name] = float(value)
+        elif isinstance(value, Schedule):
+            changed[each.name] = _as_written_out(value)
+    return dataclasses.replace(found, **changed) if changed else found
 
 
 def _named(*kinds: type) -> Makers:

@@ -95,7 +95,7 @@ class Pretrained(ModelSource):
                 trust_remote_code=self.trust_remote_code,
                 training=training,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ValueError(f"model.path: {self.path} cannot be loaded: {error}") from error
 
     def _quantized(self) -> Any:

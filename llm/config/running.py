@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import stackelberg as sb
 from llm.config.reading import as_yaml, differences, read_config
 from llm.config.sections import Config, checked, resolved
-from llm.run_folder import CONFIG
+from llm.run_folder import CONFIG, begun
 from stackelberg.validation import shown
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _check_folder(folder: Path, values: dict[str, Any]) -> None:
     if not (folder / RUN).exists():
         if folder.exists() and any(folder.iterdir()):
             raise ValueError(f"{folder} is not empty, and holds no run of stackelberg train. Name a new folder: --out.")
-    elif path.exists():
+    elif path.exists() and begun(folder):
         changed = [each for each in differences(read_config(path), values) if each[0].partition(".")[0] not in FREE]
         if changed:
             words = ", ".join(f"{name} ({shown(before)} before, {shown(now)} now)" for name, before, now in changed)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from llm.ending import Ending
+from llm.fields import check_fields
 from llm.generation import Completion, Generated, GeneratorError, Tokens
 from llm.generators.adapters import Adapters
 from llm.generators.client import Client
@@ -80,8 +81,9 @@ class Server:
     schedules: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.concurrency < 1 or not self.timeout > 0:
-            raise ValueError(f"A Server wants concurrency ≥ 1 and timeout > 0, not {self.concurrency}, {self.timeout}.")
+        check_fields(self, concurrency=1)
+        if self.timeout <= 0:
+            raise ValueError(f"timeout must be above 0 seconds; it is {self.timeout}.")
         object.__setattr__(self, "_adapters", Adapters(self.model, Path(self.adapter_folder), self.seen_as))
 
     def generate(

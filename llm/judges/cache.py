@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from llm.fields import check_fields
 from llm.judges.protocol import Array, Judge, JudgeError, Prompt, ask, identity_of, kept
 
 SCHEMA = """CREATE TABLE IF NOT EXISTS judgements (
@@ -58,8 +59,9 @@ class Cached:
 
     def __post_init__(self) -> None:
         identity_of(self.judge)
-        if self.chunk < 1:
-            raise ValueError(f"chunk must be at least 1, not {self.chunk!r}.")
+        check_fields(self, chunk=1)
+        if Path(self.path).is_dir():
+            raise ValueError(f"{self.path} is a folder. Pass a file in it: {Path(self.path) / 'judgements.sqlite'}.")
 
     @property
     def identity(self) -> str:

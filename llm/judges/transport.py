@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
+from llm.fields import check_fields
 from llm.judges.protocol import JudgeError
 from llm.judges.wrappers import Pace
 
@@ -58,8 +59,7 @@ class Retry:
     longest: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.first_wait < 0 or self.longest < 0:
-            raise ValueError(f"Retry wants attempts ≥ 1 and waits ≥ 0, not {self!r}.")
+        check_fields(self, attempts=1, first_wait=0, longest=0)
 
     def wait(self, attempt: int, asked: float | None) -> float:
         """Seconds to wait after attempt k = 0, 1, …, where the server asked for ``asked``."""
@@ -76,6 +76,9 @@ class Budget:
 
     calls: int | None = None
     tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self, calls=0, tokens=0)
 
 
 @dataclass

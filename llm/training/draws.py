@@ -148,7 +148,11 @@ def check_draws(game: Game[Any], sampling: Rollouts, mixes: bool) -> None:
     if isinstance(game, StackelbergGame):
         if not sampling.followers:
             raise ValueError("A Stackelberg game has a Follower, and followers = 0. Pass Rollouts(followers=1).")
-    elif isinstance(game, NashGame) and not mixes and sampling.leaders < 2:
+    elif sampling.followers > 1:
+        raise ValueError(
+            f"followers = {sampling.followers}, and in a {type(game).__name__} nobody follows. Leave followers out."
+        )
+    if isinstance(game, NashGame) and not mixes and sampling.leaders < 2:
         raise ValueError(
             "In a Nash game a prompt's answers are compared with each other, and leaders = 1. Pass Rollouts(leaders=2)."
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from llm.evaluation import Evaluation
 from llm.judges.protocol import identity_of
 from llm.policy import TransformerPolicy
 from llm.training.learner import Learner
@@ -31,6 +32,28 @@ def identity(learner: Learner) -> dict[str, Any]:
         "dialogue": _named(policy.dialogue),
         "training": _named(policy.training),
         "reference": fingerprint(policy),
+    }
+
+
+def evaluated(evaluation: Evaluation | None) -> dict[str, Any]:
+    """What the numbers of a run's evaluations follow from; nothing without one.
+
+    How often there is one, and how many samples are kept, may change.
+
+    Example:
+        >>> evaluated(Evaluation(["Why?", "How?"], seed=3))["evaluation prompts"]
+        '2 prompts, hash de64c07528d1'
+    """
+    if evaluation is None:
+        return {}
+    written = json.dumps(list(evaluation.prompts), default=list).encode()
+    return {
+        "evaluation prompts": f"{len(evaluation.prompts)} prompts, hash {hashlib.sha256(written).hexdigest()[:12]}",
+        "evaluation judge": _judge(evaluation.judge),
+        "evaluation second judge": _judge(evaluation.second_judge),
+        "evaluation sampling": _named(evaluation.sampling),
+        "evaluation replies": evaluation.replies,
+        "evaluation seed": evaluation.seed,
     }
 
 

@@ -159,10 +159,14 @@ class _Step:
         asked = learner.prompts(self.number)
         share = learner.processes.share(asked)
         seed = seeds_for(learner.seed, LOOKS, self.number, look.number)
-        draws = Draws([], np.zeros(0))
+
+        def drawn() -> Draws:
+            if not share.prompts:  # there may be fewer prompts than processes
+                return Draws([], np.zeros(0))
+            return draw(learner.game, learner.policy, share, learner.sampling, look, seed)
+
         with learner.processes.whole():
-            if share.prompts:  # there may be fewer prompts than processes
-                draws = draw(learner.game, learner.policy, share, learner.sampling, look, seed)
+            draws = learner.processes.together(drawn)
         if isinstance(learner.baseline, LeaveOneOut):
             draws = draws.compared()
         self.draws.append(draws)

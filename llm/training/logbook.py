@@ -22,30 +22,36 @@ class Log:
 
     Args:
         rows: of each record, ``step`` among them; a record may lack what was not measured then.
+        expected: what every step would have recorded, where none was taken: names without numbers.
 
     Example:
         >>> log = Log(({"step": 1, "kl": 0.0}, {"step": 2, "kl": 0.1, "eval/gain": 0.2}))
         >>> log.steps, log["kl"], log["eval/gain"]
         (array([1, 2]), array([0. , 0.1]), array([nan, 0.2]))
+        >>> none = Log((), expected=("kl",))
+        >>> len(none.steps), none.names, none["kl"]
+        (0, ('kl',), array([], dtype=float64))
     """
 
     rows: tuple[Row, ...]
+    expected: tuple[str, ...] = ()
 
     @property
     def steps(self) -> NDArray[np.int64]:
         """How many steps had been taken, (records,)."""
-        return np.array([int(row["step"]) for row in self.rows])
+        return np.array([int(row["step"]) for row in self.rows], dtype=np.int64)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What was recorded."""
-        return tuple(dict.fromkeys(name for row in self.rows for name in row if name != "step"))
+        """What was recorded, and what would have been."""
+        recorded = (name for row in self.rows for name in row if name != "step")
+        return tuple(dict.fromkeys((*recorded, *self.expected)))
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         """(records,), NaN where it was not measured."""
         if name not in self.names:
             raise KeyError(f"{name} was not recorded. There are {', '.join(self.names)}.")
-        return np.array([row.get(name, np.nan) for row in self.rows])
+        return np.array([row.get(name, np.nan) for row in self.rows], dtype=np.float64)
 
 
 class Logbook:

@@ -47,14 +47,19 @@ class Tally:
         return {name: total / count for name, (total, count) in rows.items() if count}
 
 
-def names_of(players: int) -> list[str]:
+def names_of(players: int, *, exact: bool = False) -> list[str]:
     """What is measured of each step, in the same order on every process.
 
-    >>> names_of(1)[:4]
-    ['earned', 'skipped', 'generator_gap', 'kl']
+    Args:
+        players: 2 with a Follower.
+        exact: whether the KL over the vocabulary is at hand.
+
+    Example:
+        >>> names_of(1)[:4]
+        ['earned', 'skipped', 'generator_gap', 'kl']
     """
     roles = ROLES if players == 2 else ("",)
-    measured = ("kl", "entropy", "length", "finished")
+    measured = ("kl", *(("kl_rao_blackwell",) if exact else ()), "entropy", "length", "finished")
     return ["earned", "skipped", "generator_gap", *(_named(role, each) for role in roles for each in measured)]
 
 
@@ -63,6 +68,8 @@ def observe(tally: Tally, part: Part, draws: Draws) -> None:
 
     - ``earned``: what the rollouts earned who moves first, without KL.
     - ``kl``: the log-ratio of a whole answer to its reference, whose mean is the KL, in nats.
+    - ``kl_rao_blackwell``: the same mean with less noise: the sum over an answer's tokens of the exact KL of the next
+      token over the vocabulary. Where ``Rollouts(kl=RaoBlackwell())`` has it at hand, and only there.
     - ``entropy``: −log π of a token, whose mean is the entropy, in nats a token.
     - ``length``: tokens, the end mark included; ``finished``: whether the answer ended by itself.
     - ``generator_gap``: |log π as the generator had it − as the trainer has it| of a token: near rounding where
@@ -81,6 +88,8 @@ def _observe_role(tally: Tally, role: str, said: Completions, turns: Sequence[Tu
     mask = said.mask > 0
     log_prob = said.log_prob.detach()
     tally.add(_named(role, "kl"), said.log_ratios.sum(-1))
+    if said.kl is not None:
+        tally.add(_named(role, "kl_rao_blackwell"), said.exact_kl.detach().sum(-1))
     tally.add(_named(role, "entropy"), -log_prob[mask])
     tally.add(_named(role, "length"), mask.sum(-1))
     tally.add(_named(role, "finished"), [float(turn.completion.finished) for turn in turns])

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from llm.fields import check_fields
+
 
 @dataclass(frozen=True)
 class Training:
@@ -46,6 +48,7 @@ class Training:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_fields(self, weight_decay=0, max_grad_norm=0)
         for name in sorted(_OURS & set(self.arguments)):
             raise ValueError(f"arguments sets {name}, but {_OURS_WHY.get(name, 'solve sets it')}. Leave it out.")
         if self.arguments:

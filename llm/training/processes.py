@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from llm.objective import Part
 from llm.training.draws import Share
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,45 @@ class Processes:
         torch.distributed.all_gather_object(found, value)
         return found
 
+    def together(self, act: Callable[[], T]) -> T:
+        """Do what may fail on one process alone, such as asking a judge: then all of them end with its error.
+
+        Every process calls this, and none goes on before all are done.
+
+        Args:
+            act: done here; within it no process may wait for another.
+
+        Raises:
+            Exception: that of ``act`` here, else that of the first process on which it failed, which a note names.
+
+        Example:
+            >>> ALONE.together(lambda: 2)
+            2
+        """
+        if self.count == 1:
+            return act()
+        done: list[T] = []
+        error: Exception | None = None
+        try:
+            done.append(act())
+        except Exception as raised:
+            error = raised
+        if self.total(float(error is not None)):
+            told = self.each(None if error is None else _told(error))
+            self._leave_at_the_end()
+            index = next(index for index, each in enumerate(told) if each is not None)
+            raise error or _understood(told[index], index)
+        return done[0]
+
     def part(self) -> None:
         """Wait for the others, and see to it that the program's end takes leave of them: an abrupt one aborts."""
         if self.count > 1:
             self.total(0.0)
-            atexit.unregister(_take_leave)
-            atexit.register(_take_leave)
+            self._leave_at_the_end()
+
+    def _leave_at_the_end(self) -> None:
+        atexit.unregister(_take_leave)
+        atexit.register(_take_leave)
 
 
 ALONE = Processes()
@@ -108,6 +144,24 @@ ALONE = Processes()
 def _take_leave() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def _told(error: Exception) -> tuple[bytes | None, str]:
+    """An error for other processes: itself where it can be sent, and its words."""
+    words = f"{type(error).__name__}: {error}"
+    try:
+        sent = pickle.dumps(error)
+        return (sent if isinstance(pickle.loads(sent), Exception) else None), words
+    except Exception:  # whatever an error's own methods raise
+        return None, words
+
+
+def _understood(told: tuple[bytes | None, str], index: int) -> Exception:
+    """The error of another process."""
+    sent, words = told
+    error: Exception = RuntimeError(words) if sent is None else pickle.loads(sent)
+    error.add_note(f"This was raised on process {index}, and ends all of them.")
+    return error
 
 
 def _device() -> torch.device:

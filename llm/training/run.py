@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,18 @@ from llm.objective import Part
 from llm.training.directions import Look
 from llm.training.draws import Draws
 from llm.training.learner import Learner
-from llm.training.logbook import Logbook
+from llm.training.logbook import Log, Logbook
 from llm.training.monitors import Drift, Tally, names_of, observe, observe_draws
 from llm.training.solution import TrainedSolution
 from stackelberg.checkpoint import SHARE, Checkpoint
 from stackelberg.estimate import Estimate, Kind
+from stackelberg.gradient import RaoBlackwell
 from stackelberg.interrupts import Interrupts
 from stackelberg.solution import Status
 
 logger = logging.getLogger("llm")
+
+NORMS = ("gradient_norm", "learning_rate")
 
 
 @dataclass(eq=False)
@@ -59,6 +62,7 @@ class Run(TrainerCallback):
     evaluated: Evaluated | None = None
     asked: bool = False
     warnings: list[str] = field(default_factory=list)
+    explained: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.learner.watch = self.observe
@@ -73,8 +77,7 @@ class Run(TrainerCallback):
         """Evaluate what there is before the first step."""
         if self.evaluation is not None and state.global_step == 0:
             row = {"step": 0, **self._evaluate(0)}
-            if self.learner.processes.index == 0:
-                self._log(args, state, control, row)
+            self.learner.processes.together(lambda: self._log(args, state, control, row))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Write the step's numbers, and save where it is time to."""
@@ -83,8 +86,8 @@ class Run(TrainerCallback):
         row = self._row()
         if self.evaluation is not None and (self.step % self.evaluation.every == 0 or self.step == self.steps):
             row |= self._evaluate(self.step)
+        processes.together(lambda: self._log(args, state, control, row))
         if processes.index == 0:
-            self._log(args, state, control, row)
             self.note = f"{self.learner.earns} {row.get('earned', math.nan):.3f}"
             self._warn(self.drift(row))
         stop = processes.total(float(self.interrupts.pending is not None)) > 0
@@ -117,34 +120,60 @@ class Run(TrainerCallback):
         """The step's numbers, over all processes."""
         for draws in self.trainer.drawn[:1]:
             observe_draws(self.tally, draws)
-        names = names_of(self.learner.players)
+        names = names_of(self.learner.players, exact=self._exact)
         means = self.tally.means(self.learner.processes.totals(self.tally.as_tensor(names)), names)
         self.tally = Tally()
         rates = self.learner.solver.rates(self.step - 1, self.learner.players)
-        norm = {"gradient_norm": self.trainer.gradient_norm, "learning_rate": float(rates[0])}
-        return {"step": self.step, **means, **norm}
+        norms = dict(zip(NORMS, (self.trainer.gradient_norm, float(rates[0])), strict=True))
+        return {"step": self.step, **means, **norms}
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """What is measured of every step."""
+        return (*names_of(self.learner.players, exact=self._exact), *NORMS)
+
+    @property
+    def _exact(self) -> bool:
+        return isinstance(self.learner.sampling.kl, RaoBlackwell)
 
     def _evaluate(self, step: int) -> dict[str, float]:
         """Ask on held-out prompts, on the first process; the others wait."""
-        learner, self.asked = self.learner, True
-        with learner.processes.whole():
-            if learner.processes.index == 0:
-                self.evaluated = self.evaluation.run(learner.policy, learner.game, learner.sampling)
-        if learner.processes.index == 0 and self.evaluated is not None:
-            if self.checkpoint is not None:
-                self.evaluated.write(Path(self.checkpoint.folder) / "samples", step)
-            self._warn(self.evaluated.warnings)
-        learner.processes.total(0.0)
-        return {} if self.evaluated is None else self.evaluated.metrics
+        self.asked, processes = True, self.learner.processes
+        with processes.whole():
+            found = processes.together(lambda: None if processes.index else self._asked(step))
+        return {} if found is None else found.metrics
+
+    def _asked(self, step: int) -> Evaluated:
+        learner = self.learner
+        found: Evaluated = self.evaluation.run(learner.policy, learner.game, learner.sampling)
+        self.evaluated = found
+        if self.checkpoint is not None:
+            found.write(Path(self.checkpoint.folder) / "samples", step)
+        now = found.explained | ({"omitted": found.omitted} if found.omitted else {})
+        self._warn(words for name, words in now.items() if name not in self.explained)
+        self.explained = set(now)
+        return found
 
     def _log(self, args: Any, state: Any, control: Any, row: dict[str, float]) -> None:
-        self.book.write(row)
-        self.trainer.callback_handler.on_log(args, state, control, dict(row))
+        """Write a row, on the first process."""
+        if self.learner.processes.index == 0:
+            self.book.write(row)
+            self.trainer.callback_handler.on_log(args, state, control, dict(row))
 
     def _warn(self, words: Iterable[str]) -> None:
         for each in words:
             self.warnings.append(f"step {self.step}: {each}")
             logger.warning(self.warnings[-1])
+
+    @property
+    def said(self) -> dict[str, list[str]]:
+        """What was warned of so far, to be kept in a checkpoint: once said, it is not said again."""
+        return {"warnings": self.warnings, "drift": sorted(self.drift.said), "explained": sorted(self.explained)}
+
+    def heard(self, said: Mapping[str, list[str]]) -> None:
+        """Go on from what :attr:`said` was."""
+        self.warnings = list(said["warnings"])
+        self.drift.said, self.explained = set(said["drift"]), set(said["explained"])
 
     def farewell(self) -> str:
         """How to go on."""
@@ -154,9 +183,12 @@ class Run(TrainerCallback):
 
     def solution(self) -> TrainedSolution:
         """Where the run ended."""
-        if self.evaluation is not None and not self.asked:  # a run that was over already: every process sees that
-            self._evaluate(self.step)
         processes = self.learner.processes
+        if self.evaluation is not None and not self.asked:  # a run that was over already: every process sees that
+            row = {"step": self.step, **self._evaluate(self.step)}
+            if self.step == 0 and processes.index == 0:
+                self.book.write(row)
+                self.book.tabulate()
         log, evaluated, warnings = processes.same((self.book.log(), self.evaluated, tuple(self.warnings)))
         status, report = Status.RAN, f"ran all {self.steps} steps"
         if self.diverged:
@@ -180,5 +212,5 @@ class Run(TrainerCallback):
             warnings=warnings,
             status=status,
             report=report,
-            trajectory=log,
+            trajectory=Log(log.rows, () if self.step else self._names),
         )

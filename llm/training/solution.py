@@ -28,12 +28,13 @@ class TrainedSolution:
         model: the policy, trained in place.
         value: what who moves first earned in the last step's rollouts, with its standard error.
         gap: a lower bound of the duality gap, from the last evaluation: what the Follower leaves on the table, see
-            :func:`llm.evaluation.follower_gap`. None without an evaluation, or without a Follower.
+            :func:`llm.evaluation.follower_gap`. None without an evaluation, without a Follower, or where the
+            evaluation draws otherwise than the training.
         status: how the training ended.
         report: the status as a sentence with its numbers.
-        trajectory: the numbers of every step.
+        trajectory: the numbers of every step; of none the names alone.
         evaluation: the last one on held-out prompts; None without.
-        warnings: what drifted, each with its step.
+        warnings: what drifted, each with its step, of the whole run wherever it was resumed.
     """
 
     game: Game[Any]

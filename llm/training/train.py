@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from llm.evaluation import Evaluation
 from llm.policy import TransformerPolicy
+from llm.prompt_lengths import check_lengths
 from llm.rollouts import Rollouts
-from llm.run_folder import claim, last_checkpoint
+from llm.run_folder import begun, claim, last_checkpoint
 from llm.training.draws import check_draws
-from llm.training.identity import identity
+from llm.training.identity import evaluated, identity
 from llm.training.learner import Learner, check_rules
 from llm.training.logbook import Logbook
 from llm.training.processes import Processes
@@ -58,17 +59,22 @@ def train(
         policy: is changed.
         game: of a judge over prompts.
         solver: a rule that moves in parameters.
-        steps: the budget.
-        sampling: :class:`llm.Rollouts`.
+        steps: the budget. With 0 nothing moves: the trajectory holds the evaluation of the start where one is asked
+            for, and else no rows, only the names of what a step would have recorded.
+        sampling: :class:`llm.Rollouts`. All prompts, those of the evaluation too, are counted before the first step,
+            see :func:`llm.prompt_lengths.check_lengths`.
         seed: of the order of prompts and of every draw.
         record: an :class:`llm.Evaluation`; without one the numbers of every step are kept all the same.
         tolerance: is for tables, and refused.
         start: is for tables, and refused.
-        checkpoint: the folder of a resumable run, or a :class:`stackelberg.Checkpoint`.
+        checkpoint: the folder of a resumable run, or a :class:`stackelberg.Checkpoint`. An evaluation may be added to
+            a run that was begun without one; after that its prompts, judges and draws stay. A run that took no step
+            gives way to another.
         progress: show a bar.
 
     Raises:
-        ValueError: if game, solver, rollouts and policy do not fit, or the folder holds another run.
+        ValueError: if game, solver, rollouts and policy do not fit, a prompt is too long, or the folder holds another
+            run.
     """
     _check(game, solver, steps, sampling, seed, tolerance, start)
     Cut.asked()  # or refused, before anything is begun
@@ -79,13 +85,15 @@ def train(
         arguments = _arguments(policy, folder, steps, seed)
         learner = Learner(policy, game, solver, sampling, int(seed), Processes(*_place(arguments)))
         check_rules(game, solver, learner.baseline, sampling)
-        found = _claimed(kept, learner)
+        _check_prompts(learner, evaluation)
+        found = _claimed(kept, learner, evaluation)
         step = 0 if found is None else int(found.rpartition("-")[2])
         if step > steps:
             raise ValueError(f"The run in {kept} has taken {step} steps already, more than steps = {steps}. Pass more.")
         book = Logbook(kept if learner.processes.index == 0 else None, step if found else None)
         run = Run(learner, steps, book, given, interrupts, evaluation)
         trainer = run.trainer = GameTrainer(learner, arguments, [run, *policy.training.callbacks])
+        trainer.run = run
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
         run.step = step
@@ -194,11 +202,24 @@ def _folder(checkpoint: Checkpoint | None) -> Iterator[tuple[Path, Path | None]]
         yield Path(nowhere), None
 
 
-def _claimed(folder: Path | None, learner: Learner) -> str | None:
+def _check_prompts(learner: Learner, evaluation: Evaluation | None) -> None:
+    """Refuse prompts that are too long now, and not when they are drawn."""
+    followers = learner.sampling.followers if learner.players == 2 else 0
+    sampling = replace(learner.sampling, followers=followers)
+    check_lengths(learner.policy, learner.game.contexts, sampling, "contexts")
+    if evaluation is not None:
+        evaluation.check(learner.policy, learner.game, learner.sampling)
+
+
+def _claimed(folder: Path | None, learner: Learner, evaluation: Evaluation | None) -> str | None:
     """The checkpoint to go on from, in a folder that is this run's."""
     if folder is None:
         return None
-    if learner.processes.index == 0:
-        claim(folder, identity(learner), resume=(folder / "run.json").exists())
-    learner.processes.total(0.0)  # the others wait until it is claimed
+
+    def claimed() -> None:
+        if learner.processes.index == 0:
+            resume, added = (folder / "run.json").exists(), evaluated(evaluation)
+            claim(folder, identity(learner), resume=resume, added=added, begun=begun(folder))
+
+    learner.processes.together(claimed)  # the others wait until it is claimed
     return last_checkpoint(folder, WEIGHTS, "optimizer.pt", "scheduler.pt")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -21,6 +22,18 @@ from llm.training.processes import Processes
 from llm.training.sharding import Cut, cut_up, unseen
 
 WEIGHTS = "learned.safetensors"
+SAID = "said.json"
+
+
+class Speaks(Protocol):
+    """A run that warns, and remembers of what."""
+
+    @property
+    def said(self) -> dict[str, list[str]]:
+        """To be kept in a checkpoint."""
+
+    def heard(self, said: Mapping[str, list[str]]) -> None:
+        """Go on from there."""
 
 
 class GameTrainer(Trainer):
@@ -48,6 +61,7 @@ class GameTrainer(Trainer):
         self.owners: list[int] = []  # whose each group of weights is
         self.drawn: list[Draws] = []
         self.gradient_norm = 0.0
+        self.run: Speaks | None = None
 
     def get_train_dataloader(self) -> Any:
         """The numbers of the steps: every process takes all, and its own part of each step's prompts."""
@@ -105,6 +119,8 @@ class GameTrainer(Trainer):
         if self.args.should_save:
             folder.mkdir(parents=True, exist_ok=True)
             save_file(found, folder / WEIGHTS)
+            if self.run is not None:
+                (folder / SAID).write_text(json.dumps(self.run.said, indent=2) + "\n", encoding="utf-8")
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if self.cut is not None and not self.args.should_save:
@@ -119,6 +135,9 @@ class GameTrainer(Trainer):
         with torch.no_grad():
             for name, weight in own.items():
                 weight.copy_(like(found[name], weight))
+        said = Path(resume_from_checkpoint) / SAID
+        if self.run is not None and said.exists():  # checkpoints of earlier versions have none
+            self.run.heard(json.loads(said.read_text(encoding="utf-8")))
 
     def hand_back(self) -> None:
         """Write what a policy cut up has learnt into the one that was given; all processes together."""

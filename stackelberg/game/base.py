@@ -53,7 +53,10 @@ class Game(Generic[Answer]):
             self._keep(contexts=check_features(self.contexts))
         if callable(given):
             if self.contexts is None:
-                raise ValueError("P is a function of features, and there are none. Pass contexts=features.")
+                raise ValueError(
+                    "P is a function of features, or a judge of prompts, and there are none. "
+                    "Pass contexts=features or prompts."
+                )
             self._keep(family=given)
             given = given(self.contexts)
         if not isinstance(given, PreferenceMatrix):

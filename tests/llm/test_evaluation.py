@@ -332,7 +332,7 @@ def test_a_torn_log_is_read_up_to_its_last_whole_line(tmp_path):
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="list of prompts"):
+    with pytest.raises(TypeError, match="must be a list"):
         llm.Evaluation("Why?")
     with pytest.raises(ValueError, match="every"):
         llm.Evaluation(["Why?"], every=0)

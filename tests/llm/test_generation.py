@@ -128,7 +128,7 @@ def test_training_refuses_truncated_draws(draw):
 @pytest.mark.parametrize(
     "options",
     [{"top_p": 0.0}, {"top_p": 1.5}, {"top_k": -1}, {"temperature": -1.0}, {"temperature": math.nan},
-     {"max_new_tokens": 0}, {"stop": "END"}, {"leaders": 0}, {"missing_eos_penalty": -1.0}],
+     {"max_new_tokens": 0}, {"leaders": 0}, {"missing_eos_penalty": -1.0}],
     ids=str,
 )  # fmt: skip
 def test_options_out_of_range_are_refused(options):
