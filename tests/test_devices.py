@@ -21,6 +21,8 @@ from cases import CONCEPTS, LEARNERS, TAU
 from devices import CHOSEN, device
 
 import stackelberg as sb
+from stackelberg.combination import Combination
+from stackelberg.simplex import project
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -95,7 +97,23 @@ def test_many_games_at_once(dtype, device):
 
 
 @DTYPES
-@pytest.mark.parametrize("solver", [sb.MirrorDescent(0.5, tau_scale=sb.Linear(1.0, 0.1, 15)), sb.NashMDPG(0.5)])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_projections_onto_the_simplex_are_numpys(scale, dtype, device):
+    """Rows that stay inside, that lose some of their actions, and that end in a corner."""
+    kernel, values = sb.Tables(dtype, device).kernel(), scale * np.random.default_rng(0).normal(size=(3, 50, 8))
+    values += np.where(np.arange(8) == 2, scale, 0) + 1 / 8
+    wanted = project(values)
+    table, logits, finite, _, _ = kernel.project(Combination((1.0, kernel.native(values))), 1e-12)
+    assert finite
+    np.testing.assert_allclose(kernel.exact(table), wanted, atol=1e-12 if dtype == "float64" else 1e-5)
+    logarithms = np.log(np.maximum(kernel.exact(table), 1e-12))
+    np.testing.assert_allclose(kernel.exact(logits), logarithms, atol=1e-12 if dtype == "float64" else 1e-5)
+    played = (wanted > 0).sum(axis=-1)
+    assert (played.max() == 8) if scale < 1 else (played.min() == 1)
+
+
+@DTYPES
+@pytest.mark.parametrize("solver", [sb.MirrorDescent(0.5), sb.NashMDPG(0.5)])
 def test_an_annealed_tau_reaches_the_device(solver, dtype, device):
     scaled = dataclasses.replace(solver, tau_scale=sb.Linear(1.0, 0.1, 15))
     game = sb.NashGame(sb.PreferenceMatrix.random(4, 3), 0.4, REFERENCE)
@@ -148,14 +166,14 @@ MIXTURE = sb.AnnotatorMixture.random(3, types=4, features=2, seed=0)
 FEATURES = MIXTURE.draw(5, seed=1)
 SB, NASH = sb.StackelbergGame(MIXTURE, 0.2, contexts=FEATURES), sb.NashGame(MIXTURE, 0.2, contexts=FEATURES)
 STEPS = [
-    (SB, sb.StackelbergGDA(1.0), {}),
-    (SB, sb.StackelbergGDA(0.01), {"optimizer": sb.Adam()}),
-    (SB, sb.StackelbergGDA(0.1), {"shared": True}),
-    (SB, sb.StackelbergGDA(0.01), {"shared": True, "optimizer": sb.Adam()}),
-    (SB, sb.MirrorDescent(0.3), {}),
-    (SB, sb.MirrorDescent(0.3), {"shared": True}),
-    (NASH, sb.NashMDPG(1.0), {}),
-    (NASH, sb.EGPO(0.3), {"activation": sb.Activation.GELU}),
+    (SB, sb.StackelbergGDA(3.0), {}),
+    (SB, sb.StackelbergGDA(0.03), {"optimizer": sb.Adam()}),
+    (SB, sb.StackelbergGDA(1.0), {"shared": True}),
+    (SB, sb.StackelbergGDA(0.03), {"shared": True, "optimizer": sb.Adam()}),
+    (SB, sb.MirrorDescent(1.0), {}),
+    (SB, sb.MirrorDescent(1.0), {"shared": True}),
+    (NASH, sb.NashMDPG(5.0), {}),
+    (NASH, sb.EGPO(1.0), {"activation": sb.Activation.GELU}),
 ]
 
 
@@ -167,7 +185,7 @@ def test_networks_walk_the_processors_way(game, solver, options, dtype, sampling
     spec = sb.Neural(hidden=(8,), embedding=4, dtype=dtype, **options)
     found = sb.solve(game, solver, dataclasses.replace(spec, device=device), **runs)
     wanted = sb.solve(game, solver, spec, **runs)
-    atol = 1e-9 if dtype == "float64" else 5e-4  # regressions amplify the rounding
+    atol = 1e-9 if dtype == "float64" else 2e-4  # regressions amplify the rounding
     assert_near(found, wanted, atol)
     assert np.abs(policies(wanted)[0] - 1 / 3).max() > 10 * atol
     for one, other in zip(found.model.parameters, wanted.model.parameters, strict=True):
@@ -284,11 +302,13 @@ def test_fresh_networks_are_the_same_whatever_torchs_default_device(device):
         np.testing.assert_array_equal(again[name], values)
 
 
-def test_fresh_networks_leave_torchs_generators_alone(device):
-    module = torch.cuda if device == "cuda" else torch
-    before = module.get_rng_state()
+def test_fresh_networks_leave_torchs_generators_alone(monkeypatch, device):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)  # what torch.manual_seed does beside its own
+    before = torch.get_rng_state()
     sb.solve(NASH, sb.GDA(0.1), sb.Neural(hidden=(4,), seed=5, device=device), steps=1)
-    assert torch.equal(module.get_rng_state(), before)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert seeded == []
 
 
 def test_preferences_on_another_device_are_refused_with_the_way_out(device):
