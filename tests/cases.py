@@ -114,7 +114,7 @@ STRATEGIES = (
     "random_matrices", "tied_matrices", "near_deterministic", "crowded", "preferences", "interior", "cyclic",
     "references", "shares",
 )  # fmt: skip
-"""What ``matrices.py`` has. It needs hypothesis, and ``make cuda`` runs where there is none: imported when asked for."""
+"""What ``matrices.py`` has. It needs hypothesis, and ``make cuda`` runs where there is none: imported late."""
 
 
 def __getattr__(name: str) -> Any:
