@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm.fields import check_fields
+from llm.fields import check_fields, check_kind, check_tokenizer
 from stackelberg.judged import check_prompt
 from stackelberg.validation import shown
 
@@ -52,13 +52,27 @@ class ChatTemplate(Template):
 
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     def render(self, tokenizer: Any, messages: Messages) -> str:
         """What ``apply_chat_template`` writes."""
         if not tokenizer.chat_template:
             raise ValueError(
                 "This tokenizer has no chat template. For a base model pass Dialogue(template=PlainTemplate())."
             )
-        text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **self.options)
+        from jinja2 import TemplateError
+
+        try:
+            text: str = tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, **self.options
+            )
+        except TemplateError as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise ValueError(
+                f"The tokenizer's chat template refuses a conversation of {roles}: {error}. Write the prompt as it "
+                "wants it, or pass another template."
+            ) from error
         return text
 
     def opening_ids(self, tokenizer: Any, text: str) -> list[int]:
@@ -89,6 +103,9 @@ class PlainTemplate(Template):
     assistant: str = "Assistant:"
     system: str = ""
     end: str = "\n\n"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def render(self, tokenizer: Any, messages: Messages) -> str:
         """Name, content, end, name, content, end, …, the assistant's name."""
@@ -136,6 +153,9 @@ class TruncateLeft(Overlong):
     """
 
     keep: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, keep=0)
 
     def fit(self, ids: list[int], excess: int, budget: int) -> list[int]:
         """The first ``keep`` tokens and the last ones."""
@@ -202,7 +222,7 @@ def conversation(prompt: Prompt) -> Messages:
     """The prompt as a list of messages.
 
     Raises:
-        ValueError: if it is empty or a message has no role or content.
+        ValueError: if it is neither a text nor messages with a role and a content.
 
     Example:
         >>> conversation("Why?")
@@ -235,6 +255,8 @@ def keeps_earlier_turns(tokenizer: Any, dialogue: Dialogue | None = None) -> boo
         >>> keeps_earlier_turns(tiny_tokenizer())
         True
     """
+    check_tokenizer(tokenizer)
+    check_kind(dialogue, Dialogue | None, "dialogue")
     dialogue = Dialogue() if dialogue is None else dialogue
     asked = conversation("question")
     opening = dialogue.template.render(tokenizer, asked)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from llm.ending import Ending
+from llm.fields import check_fields
 from llm.sampling import Noise, Sampling
 from llm.speaker import Speaker
 
@@ -98,6 +99,9 @@ class TransformersGenerator:
     """
 
     reuse: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def generate(
         self,

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from llm.dialogue import Prompt, conversation
+from llm.fields import check_kind, check_speaks
 from llm.generation import Completion, Tokens
 from llm.judges.protocol import ask
-from llm.players import check_speaks
 from llm.rollouts import Episode, Rollouts, Turn
 from llm.training.draws import judge_of, reward_of
 from stackelberg.game import Game, NashGame, RewardGame, StackelbergGame
 from stackelberg.policy import Tabular
 from stackelberg.preference import PreferenceMatrix
-from stackelberg.validation import Array
+from stackelberg.validation import COMPLEMENT_TOLERANCE, Array, shown
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -73,8 +73,10 @@ def listed(game: Game[Any], policy: TransformerPolicy, sampling: Rollouts) -> Li
         >>> bool(sb.evaluate(found.game, found).gap > 0)
         True
     """
-    check_speaks(policy)
+    check_kind(game, Game, "game")
     judge_of(game)
+    check_speaks(policy)
+    check_kind(sampling, Rollouts, "sampling")
     answers = list(_answers(policy, sampling))
     roles = 2 if isinstance(game, StackelbergGame) else 1
     rows = [_probabilities(policy, prompt, answers, roles, sampling) for prompt in game.contexts]
@@ -159,6 +161,18 @@ def _normalised(log_probs: Array) -> Array:
     return np.asarray(probabilities / total)
 
 
+def _antisymmetric(p: Array, texts: Sequence[str]) -> Array:
+    """Refuse judgements whose two orders do not add up to 1: of such no table can be made."""
+    apart = np.abs(p + p.T - 1)
+    if (apart > COMPLEMENT_TOLERANCE).any():
+        i, j = (int(each) for each in np.unravel_index(np.argmax(apart), apart.shape))
+        raise ValueError(
+            f"The judge prefers {shown(texts[i])} to {shown(texts[j])} with {p[i, j]:.6g} and the other way round with "
+            f"{p[j, i]:.6g}, which must add up to 1. Wrap it: llm.judges.BothOrders(judge)."
+        )
+    return p
+
+
 def _tabular(game: Game[Any], texts: Sequence[str], reference: list[Array]) -> Game[Any]:
     n = len(texts)
     first, second = ([texts[i] for i in index.ravel().tolist()] for index in np.indices((n, n)))
@@ -167,7 +181,7 @@ def _tabular(game: Game[Any], texts: Sequence[str], reference: list[Array]) -> G
         if isinstance(game, RewardGame):
             tables.append(PreferenceMatrix.from_scores(reward_of(judge_of(game))([prompt] * n, texts)).probabilities)
         else:
-            tables.append(ask(judge_of(game), [prompt] * n**2, first, second).reshape(n, n))
+            tables.append(_antisymmetric(ask(judge_of(game), [prompt] * n**2, first, second).reshape(n, n), texts))
     P = PreferenceMatrix(np.stack(tables))
     match game:
         case StackelbergGame():

@@ -18,7 +18,8 @@ class LoRA:
     Args:
         rank: of the change.
         alpha: its scale; twice the rank by default.
-        targets: names of the layers that learn; every linear layer but the output by default.
+        targets: names of the layers that learn, such as ``("q_proj", "v_proj")``; every linear layer but the output
+            by default. One text, which peft would read as a regular expression, is refused.
 
     There is no dropout: a log-probability is of the policy that speaks, and that has none.
     At step 0 the policy equals the base, which is its reference, exactly.
@@ -34,8 +35,13 @@ class LoRA:
 
     def __post_init__(self) -> None:
         check_fields(self, rank=1)
-        if self.alpha is not None and self.alpha <= 0:
+        if self.alpha is not None and not self.alpha > 0:
             raise ValueError(f"alpha must be above 0; it is {self.alpha}: nothing would be learnt. Leave it out.")
+        if self.targets is not None and not (self.targets and all(self.targets)):
+            raise ValueError(
+                f"targets names the layers that learn, and is {self.targets!r}: nothing, or no name. "
+                "Leave it out for every linear layer."
+            )
 
     def config(self, core: Any) -> Any:
         """The ``peft.LoraConfig`` for a model."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from llm.fields import check_kind, check_speaks
 from llm.generation import Completion
 from llm.logprobs import Scorer, micro_batches
 from llm.rollouts import Episode, Rollouts, Turn, unfinished_penalty
@@ -27,6 +28,7 @@ from stackelberg.gradient import (
     loss,
     surrogates,
 )
+from stackelberg.validation import as_numbers, shown
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
@@ -99,6 +101,11 @@ def losses(
         >>> any(weight.grad.abs().sum() > 0 for weight in policy.parameters())
         True
     """
+    check_speaks(policy)
+    for name, value, hint in (("returns", returns, Returns), ("sampling", sampling, Rollouts),
+                              ("baseline", baseline, Baseline), ("kl", kl, KL), ("kappa", kappa, float),
+                              ("leader", leader, float)):  # fmt: skip
+        check_kind(value, hint, name)
     _check(episodes, preference, weights, baseline, sampling)
     penalty = unfinished_penalty(episodes, sampling.missing_eos_penalty)
     earned = torch.tensor(preference, dtype=torch.float64) + torch.tensor(penalty, dtype=torch.float64)
@@ -126,6 +133,9 @@ def generator_gap(episodes: Sequence[Episode], leader: Completions, follower: Co
 
     Near rounding if the rollouts are of this policy at this temperature. NaN where the generator told none.
     """
+    _check_episodes(episodes)
+    check_kind(leader, Completions, "leader")
+    check_kind(follower, Completions | None, "follower")
     gaps = [0.0]
     for column, said in (("leader", leader), ("follower", follower)):
         if said is None:
@@ -177,7 +187,10 @@ def _check(
     baseline: Baseline,
     sampling: Rollouts,
 ) -> None:
+    _check_episodes(episodes)
     for name, values in (("preference", preference), ("weights", weights)):
+        if values is not None and as_numbers(values, name).ndim != 1:
+            raise ValueError(f"{name} must be a list of numbers, not {shown(values)}. Pass one an episode.")
         if values is not None and len(values) != len(episodes):
             raise ValueError(f"{name} has {len(values)} numbers for {len(episodes)} episodes. Pass one an episode.")
     if isinstance(baseline, LeaveOneOut) and len({each.answer for each in episodes}) < len(episodes):
@@ -185,6 +198,11 @@ def _check(
             "LeaveOneOut needs independent draws, and here several improvements share an answer: the Leader would be "
             "compared with itself. Use followers=1, or Constant(0.5)."
         )
+
+
+def _check_episodes(episodes: Any) -> None:
+    if not isinstance(episodes, Sequence) or not all(isinstance(each, Episode) for each in episodes):
+        raise TypeError(f"episodes must be a list of episodes, not {shown(episodes)}. Pass what llm.generate answers.")
 
 
 def _beside(follower: Completions, leader: Completions) -> Completions:

@@ -12,18 +12,11 @@ from llm.judges.protocol import Prompt
 from llm.rollouts import Episode, Rollouts, Turn, generate
 from llm.sampling import seeds_for
 from llm.speaker import Speaker
-from stackelberg.validation import shown
 
 if TYPE_CHECKING:
     from llm.policy import TransformerPolicy
 
 BASE, LEADER, FOLLOWER, POLICY = "base", "Leader", "Follower", "policy"
-
-
-def check_speaks(policy: Any) -> None:
-    """Refuse what cannot answer prompts."""
-    if not hasattr(policy, "speaker"):
-        raise TypeError(f"policy must be a TransformerPolicy, not {shown(policy)}. TransformerPolicy.of makes one.")
 
 
 @dataclass(frozen=True)

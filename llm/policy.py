@@ -14,8 +14,9 @@ from torch import nn
 from llm.computing import Computing
 from llm.dialogue import Dialogue, Prompt, announced
 from llm.ending import Ending
-from llm.fields import check_kind
+from llm.fields import check_kind, check_tokenizer
 from llm.lora import LoRA
+from llm.places import check_place, reading
 from llm.roles import Players, Roles, Shared
 from llm.rollouts import FOLLOWER, LEADER, Episode, Rollouts
 from llm.sampling import Sampling
@@ -62,6 +63,9 @@ class TransformerPolicy:
         gradient_checkpointing: bool = False,
         training: Training | None = None,
     ) -> None:
+        check_kind(players, Players, "players")
+        check_tokenizer(tokenizer)
+        _check_options(None, roles, dialogue, training, gradient_checkpointing)
         self.training = Training() if training is None else training
         self.computing = Computing(torch.bfloat16 if self.training.bf16 else None)
         self.players = players
@@ -94,9 +98,8 @@ class TransformerPolicy:
         """From a model in memory, which becomes part of the policy; it is the reference too, or a frozen copy is."""
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a model in memory, not {shown(model)}. from_pretrained loads one by name.")
-        if not callable(tokenizer):
-            raise TypeError(f"tokenizer must be a tokenizer of transformers, not {shown(tokenizer)}.")
-        _check_options(lora, roles, dialogue, training)
+        check_tokenizer(tokenizer)
+        _check_options(lora, roles, dialogue, training, gradient_checkpointing)
         roles = Shared() if roles is None else roles
         return cls(
             roles.build(model, lora),
@@ -141,13 +144,22 @@ class TransformerPolicy:
             trust_remote_code: run code that comes with the model.
             training: how :func:`stackelberg.solve` trains it.
 
+        Raises:
+            ValueError: if a folder holds no model, or one that cannot be read.
+            OSError: if the hub has no such model, or cannot be reached.
+
         The reference of a saved policy is the base with its adapters off; that of one whose weights all learnt is
         the model *as loaded*.
         """
+        check_kind(path, str | Path, "path")
+        check_kind(base, str | Path | None, "base")
+        check_kind(dtype, torch.dtype | str | None, "dtype")
+        check_kind(attention, str | None, "attention")
+        check_kind(trust_remote_code, bool, "trust_remote_code")
+        _check_options(lora, roles, dialogue, training, gradient_checkpointing)
+        check_place(path)
         from transformers import AutoTokenizer
 
-        _check_options(lora, roles, dialogue, training)
-        _check_place(path)
         folder = Path(path)
         saved_roles, saved_dialogue = read_templates(folder)
         roles, dialogue = roles or saved_roles or Shared(), dialogue or saved_dialogue
@@ -165,13 +177,8 @@ class TransformerPolicy:
         }
         options = {name: value for name, value in options.items() if value is not None}
         options["trust_remote_code"] = trust_remote_code
-        try:
+        with reading(path):
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-        except OSError as error:
-            raise ValueError(
-                f"{shown(str(path))} is no folder here, and the hub gave no tokenizer of that name. Look at the name, "
-                f"and at the network: {str(error).splitlines()[0]}"
-            ) from error
         if plain:
             players = roles.build(load_network(path, options, adapters=lora is not None), lora)
         else:
@@ -271,22 +278,9 @@ def _checkpoint(speaker: Speaker) -> None:
 __all__ = ["FOLLOWER", "LEADER", "TransformerPolicy"]
 
 
-def _check_options(lora: Any, roles: Any, dialogue: Any, training: Any) -> None:
+def _check_options(lora: Any, roles: Any, dialogue: Any, training: Any, checkpointing: Any) -> None:
     """Refuse what is no option before a model is loaded for it."""
+    check_kind(checkpointing, bool, "gradient_checkpointing")
     given = {"lora": (lora, LoRA), "roles": (roles, Roles), "dialogue": (dialogue, Dialogue)}
     for name, (value, kind) in (given | {"training": (training, Training)}).items():
         check_kind(value, kind | None, name)
-
-
-def _check_place(path: str | Path) -> None:
-    """Refuse a folder that is not there, or holds no model, before a hub is asked for one of its name."""
-    check_kind(path, str | Path, "path")
-    folder = Path(path)
-    if folder.is_dir():
-        if not any((folder / name).exists() for name in _OF_A_MODEL):
-            raise ValueError(f"{folder} holds no model: none of {', '.join(_OF_A_MODEL)}. Pass the folder that does.")
-    elif isinstance(path, Path) or str(path)[:1] in (".", "/", "~") or str(path).count("/") > 1:
-        raise ValueError(f"{shown(str(path))} is no folder. Pass one that is there, or a hub name: owner/model.")
-
-
-_OF_A_MODEL = (TEMPLATES, "config.json", "adapter_config.json")

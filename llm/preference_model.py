@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from llm.fields import check_fields
 from llm.judges.models import PAIRWISE, REWARD, load_judge
 from llm.judges.pairs import PreferencePair, columns, judge_pairs
 from llm.judges.protocol import JudgeError, OnFailure
@@ -59,6 +60,13 @@ class Training:
     bf16: bool = False
     save_every: int = 200
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        counts = dict.fromkeys(("batch_size", "accumulate", "max_tokens", "save_every"), 1)
+        above = {"epochs": 0, "learning_rate": 0}
+        check_fields(self, above=above, **counts, warmup=0, weight_decay=0, seed=0)
+        if self.warmup > 1:
+            raise ValueError(f"warmup is a share of the updates, at most 1; it is {self.warmup}. Pass 0.03.")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm.dialogue import Prompt, check_prompts, conversation
-from llm.fields import check_kind
+from llm.fields import check_count, check_kind, check_speaks
 from llm.generation import Tokens, TransformersGenerator
 from llm.rollouts import FOLLOWER, LEADER
 from llm.sampling import Sampling, seeds_for
@@ -47,11 +47,14 @@ def refine(
         >>> len(answers[0]), answers[0][0]
         (3, 'Because.')
     """
-    check_kind(rounds, int, "rounds")
-    if rounds < 0:
-        raise ValueError(f"rounds must be 0 or more; it is {rounds}.")
+    check_speaks(policy)
+    check_count("rounds", rounds, least=0)
+    check_count("batch", batch)
+    check_count("seed", seed, least=0)
     check_prompts(prompts)
     check_prompts([] if start is None else start, "start")
+    check_kind(start, Sequence[str] | None, "start")
+    check_kind(sampling, Sampling | None, "sampling")
     if start is not None and len(start) != len(prompts):
         raise ValueError(f"start has {len(start)} answers for {len(prompts)} prompts. Pass one a prompt.")
     sampling = Sampling() if sampling is None else sampling

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm.dialogue import Messages, Overlong, Prompt, Refuse, check_prompts, conversation
 from llm.ending import Ending
-from llm.fields import check_fields, check_kind
+from llm.fields import check_count, check_fields, check_kind, check_speaks
 from llm.generation import Completion, Generated, Generator, Tokens, TransformersGenerator
 from llm.logprobs import micro_batches
 from llm.sampling import Sampling, seeds_for
@@ -64,8 +64,16 @@ class Rollouts(Sampling):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        least = {"prompts": 1, "leaders": 1, "followers": 0, "micro_batch_tokens": 1, "missing_eos_penalty": 0}
-        check_fields(self, **least, backward_tokens=1, max_prompt_tokens=1)
+        check_fields(
+            self,
+            prompts=1,
+            leaders=1,
+            followers=0,
+            micro_batch_tokens=1,
+            backward_tokens=1,
+            max_prompt_tokens=1,
+            missing_eos_penalty=0,
+        )
 
     @property
     def rows(self) -> int:
@@ -138,8 +146,11 @@ def generate(
         >>> len(episode.leader.completion.tokens) <= 4
         True
     """
+    check_speaks(policy)
     check_prompts(prompts)
     check_kind(sampling, Rollouts | None, "sampling")
+    check_kind(generator, Generator | None, "generator")
+    check_count("seed", seed, least=0)
     sampling = Rollouts() if sampling is None else sampling
     messages = [conversation(prompt) for prompt in prompts]
     chosen = generator or sampling.generator or TransformersGenerator()

@@ -40,7 +40,7 @@ def claim(
     """
     mark, added = out / "run.json", {} if added is None else added
     if resume and mark.exists():
-        before = json.loads(mark.read_text(encoding="utf-8"))
+        before = _read(mark)
         now = {**run, **{name: value for name, value in added.items() if name in before}}
         changed = [f"{key} ({before.get(key)} before, {now[key]} now)" for key in now if before.get(key) != now[key]]
         if changed and begun:
@@ -108,6 +108,20 @@ def last_checkpoint(folder: Path, *needed: str) -> str | None:
         if not (newest / name).is_file() or not (newest / name).stat().st_size:
             raise ValueError(f"{newest} has lost {name}. Delete {newest} to go on from the checkpoint before it.")
     return str(newest)
+
+
+def _read(mark: Path) -> dict[str, Any]:
+    """What ``run.json`` says."""
+    try:
+        found = json.loads(mark.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it is no JSON object")
+    except ValueError as error:
+        raise ValueError(
+            f"{mark} is damaged: {error}. Put it back as it was, or take a new folder: without it nothing says which "
+            "run this is."
+        ) from error
+    return found
 
 
 def _is_json(path: Path) -> bool:

@@ -11,6 +11,7 @@ import torch
 
 from llm.dialogue import ChatTemplate, Dialogue, PlainTemplate
 from llm.lora import old_names
+from llm.places import check_place, reading
 from llm.roles import Roles, Shared, TwoAdapters, TwoModels
 
 TEMPLATES = "stackelberg.json"
@@ -36,12 +37,18 @@ def read_templates(folder: Path) -> tuple[Roles | None, Dialogue | None]:
     place = folder / TEMPLATES
     if not place.is_file():
         return None, None
-    found = json.loads(place.read_text(encoding="utf-8"))
-    if found.get("version") != 1:
-        raise ValueError(f"{place} is of version {found.get('version')}, and 1 is known here. Update the toolkit.")
-    template = dict(found["template"])
-    kind = _KINDS[template.pop("kind")]
-    return _ROLES[found["roles"]](), Dialogue(found["instruction"], kind(**template))
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+        if found.get("version") == 1:
+            template = dict(found["template"])
+            kind = _KINDS[template.pop("kind")]
+            return _ROLES[found["roles"]](), Dialogue(found["instruction"], kind(**template))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{place} is damaged or was changed: {type(error).__name__}: {error}. Save the policy again, or delete the "
+            "file to load the model with roles and templates of your own."
+        ) from error
+    raise ValueError(f"{place} is of version {found.get('version')}, and 1 is known here. Update the toolkit.")
 
 
 def load_network(
@@ -53,7 +60,9 @@ def load_network(
     from transformers import AutoModelForCausalLM
 
     chosen = {"dtype": "auto" if adapters else torch.float32, **options}
-    return AutoModelForCausalLM.from_pretrained(place, **chosen)
+    check_place(place)
+    with reading(place):
+        return AutoModelForCausalLM.from_pretrained(place, **chosen)
 
 
 def load_adapters(places: dict[str, Path], options: dict[str, Any], *, base: str | Path | None = None) -> Any:
@@ -61,12 +70,14 @@ def load_adapters(places: dict[str, Path], options: dict[str, Any], *, base: str
     from peft import PeftConfig, PeftModel
 
     (first, place), *others = places.items()
-    found = base or PeftConfig.from_pretrained(str(place)).base_model_name_or_path
+    with reading(place):
+        found = base or PeftConfig.from_pretrained(str(place)).base_model_name_or_path
     if not found:
         raise ValueError(f"The adapter in {place} does not remember its base. Pass base= with its name or folder.")
     core = load_network(found, options, adapters=True)
-    with old_names():
+    with old_names(), reading(place):
         network = PeftModel.from_pretrained(core, place, adapter_name=first, is_trainable=True)
     for name, other in others:
-        network.load_adapter(other, name, is_trainable=True)
+        with reading(other):
+            network.load_adapter(other, name, is_trainable=True)
     return network

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm.dialogue import check_prompts
+from llm.fields import check_count, check_kind, check_speaks
 from llm.intervals import interval_of, mean_of, stderr_of
+from llm.judges.orders import watch_orders
 from llm.judges.protocol import Array, Judge, Prompt, ask, kept
 from llm.judges.wrappers import LengthOnly
-from llm.players import answered, base_turns, check_speaks, players_of
+from llm.players import answered, base_turns, players_of
 from llm.rollouts import Rollouts
 from stackelberg.preference import PreferenceMatrix
 
@@ -160,8 +162,13 @@ def tournament(
         >>> found.names
         ('base', 'Leader', 'Follower')
     """
-    sampling, others = Rollouts() if sampling is None else sampling, others or {}
     check_speaks(policy)
+    check_kind(judge, Judge, "judge")
+    check_kind(sampling, Rollouts | None, "sampling")
+    check_kind(others, Mapping[str, Sequence[str]] | None, "others")
+    check_count("seed", seed, least=0)
+    check_kind(follower, bool, "follower")
+    sampling, others = Rollouts() if sampling is None else sampling, others or {}
     _check(prompts, others)
     episodes = answered(policy, prompts, sampling, seed=seed, followers=int(follower))
     players = players_of(base_turns(policy, prompts, sampling, seed=seed), episodes)
@@ -191,14 +198,21 @@ def judged(
 
     Raises:
         ValueError: if there are no prompts, or a player has another number of answers than there are prompts.
+        TypeError: if the players are no names with answers.
     """
+    check_kind(players, Mapping[str, Sequence[str]], "players")
+    check_kind(judge, Judge, "judge")
+    if len(players) < 2:
+        raise ValueError(f"A tournament wants two players or more, not {len(players)}. Pass {{name: answers, ...}}.")
     _check(prompts, players)
     names, k, n = tuple(players), len(players), len(prompts)
     pairs = list(itertools.combinations(range(k), 2))
     first, second = ([text for pair in pairs for text in players[names[pair[side]]]] for side in (1, 0))
     turned = np.tile(np.arange(n) % 2 == 1, len(pairs))
     shown = [(b, a) if swap else (a, b) for a, b, swap in zip(first, second, turned, strict=True)]
-    p = ask(judge, list(prompts) * len(pairs), [a for a, _ in shown], [b for _, b in shown])
+    asked = list(prompts) * len(pairs), [a for a, _ in shown], [b for _, b in shown]
+    p = ask(judge, *asked)
+    watch_orders(judge, *asked, p)
     p = np.where(turned, 1 - p, p)
     fitted = LengthOnly.fit(first, second, p)([], first, second) if kept(p).any() else np.full(len(p), np.nan)
     judgements, alone = np.full((k, k, n), np.nan), np.full((k, k), np.nan)
@@ -214,6 +228,7 @@ def _check(prompts: Sequence[Prompt], players: Mapping[str, Sequence[str]]) -> N
     if not len(prompts):
         raise ValueError("There are no prompts to answer. Pass one or more.")
     for name, texts in players.items():
+        check_kind(texts, Sequence[str], f"The answers of {name}")
         if len(texts) != len(prompts):
             raise ValueError(f"{name} has {len(texts)} answers for {len(prompts)} prompts. Give one a prompt.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NoReturn
 
 from stackelberg.validation import shown
@@ -90,6 +91,13 @@ def are_prompts(contexts: Any) -> bool:
         raise ValueError(f"contexts is the one text {shown(contexts)}. Pass a list of prompts.")
     if isinstance(contexts, (list, tuple)) and not contexts:
         raise ValueError("contexts is empty. Pass one prompt, or one row of features, or more.")
+    if isinstance(contexts, (Mapping, Real)):
+        raise ValueError(f"contexts must be a list, not {shown(contexts)}. Pass a list of prompts or rows of features.")
+    if isinstance(contexts, (list, tuple)) and (contexts[0] is None or isinstance(contexts[0], Mapping)):
+        raise ValueError(
+            f"contexts[0] is {shown(contexts[0])}, neither a prompt nor a row of features. Pass texts, or "
+            "conversations [{'role': 'user', 'content': '...'}]."
+        )
     try:
         return contexts is not None and len(contexts) > 0 and is_prompt(contexts[0])
     except (TypeError, KeyError, IndexError):

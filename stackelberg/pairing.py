@@ -32,7 +32,7 @@ def check_pairing(game: Game, solver: Solver) -> None:
     if not solver.keeps_regulariser and (game.tau > 0).any():  # type: ignore[attr-defined]
         raise ValueError(
             f"{name} drops the KL part, and this game has tau = {game.tau.max():g}. "  # type: ignore[attr-defined]
-            "Set tau = 0, or use EGPO or another solver that keeps it."
+            f"Set tau = 0, or use {'GDA' if game.judged else 'EGPO'} or another solver that keeps it."
         )
     if isinstance(solver, TwoPlayerSolver) and not isinstance(game, StackelbergGame):
         if solver.kappa != 1:

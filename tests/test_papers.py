@@ -15,7 +15,7 @@ from analysis.paper import Claim, Study, scripts_of
 from stackelberg import CertificateError
 
 ROOT = Path(__file__).resolve().parent.parent
-PAPERS = [ROOT / "papers" / name for name in ("slhf", "egpo", "nash_md", "humour")]
+PAPERS = [ROOT / "papers" / name for name in ("slhf", "egpo", "nash_md", "guarantees", "humour")]
 SCRIPTS = [script for folder in PAPERS for script in scripts_of(folder)]
 
 

@@ -96,7 +96,7 @@ class Pretrained(ModelSource):
                 training=training,
             )
         except (OSError, ValueError) as error:
-            raise ValueError(f"model.path: {self.path} cannot be loaded: {error}") from error
+            raise ValueError(f"model.path: {error}") from error
 
     def _quantized(self) -> Any:
         if self.quantization is None:

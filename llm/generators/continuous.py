@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 import torch
 
 from llm.ending import Ending
+from llm.fields import check_fields
 from llm.generation import Completion, Generated, GeneratorError, Tokens
 from llm.sampling import Sampling, seeds_for
 from llm.speaker import Speaker
+from stackelberg.validation import shown
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,12 @@ class ContinuousBatching:
     schedules: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.cache_tokens is not None and self.cache_tokens < 1:
-            raise ValueError(f"cache_tokens must be 1 or more; it is {self.cache_tokens}.")
+        check_fields(self, cache_tokens=1)
+        if self.config is not None and not hasattr(self.config, "return_logprobs"):
+            raise TypeError(
+                f"config must be a transformers.ContinuousBatchingConfig, not {shown(self.config)}. Leave it out, or "
+                "pass one."
+            )
 
     def generate(
         self,

@@ -81,9 +81,7 @@ class Server:
     schedules: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_fields(self, concurrency=1)
-        if self.timeout <= 0:
-            raise ValueError(f"timeout must be above 0 seconds; it is {self.timeout}.")
+        check_fields(self, above={"timeout": 0}, concurrency=1)
         object.__setattr__(self, "_adapters", Adapters(self.model, Path(self.adapter_folder), self.seen_as))
 
     def generate(
@@ -152,8 +150,6 @@ def _check(sampling: Sampling, ending: Ending) -> None:
             f"vLLM draws at {COLDEST} where {sampling.temperature:g} is asked for. Use a temperature of {COLDEST} or "
             "more, or 0 for the likeliest token."
         )
-    if "" in ending.stop:
-        raise ValueError("stop holds an empty text, which stands in every answer. Leave it out.")
 
 
 def _body(name: str, prompt: Tokens, seed: int, sampling: Sampling, ending: Ending) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Cached:
         chunk: pairs asked and saved at once.
 
     Raises:
-        ValueError: the judge has no identity.
+        ValueError: the judge has no identity, or the path is a folder's.
         JudgeError: the judge failed; what it had judged is saved first.
 
     Example:
@@ -58,8 +58,8 @@ class Cached:
     chunk: int = 256
 
     def __post_init__(self) -> None:
-        identity_of(self.judge)
         check_fields(self, chunk=1)
+        identity_of(self.judge)
         if Path(self.path).is_dir():
             raise ValueError(f"{self.path} is a folder. Pass a file in it: {Path(self.path) / 'judgements.sqlite'}.")
 

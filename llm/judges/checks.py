@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from llm.fields import check_fields
 from llm.judges.protocol import Array, Prompt, check_rows
 from llm.judges.scores import both
 
@@ -33,6 +34,9 @@ class Checks:
 
     of: Callable[[Prompt], Sequence[Check]]
     identity: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def __call__(self, prompts: Sequence[Prompt], first: Sequence[str], second: Sequence[str]) -> Array:
         """The verdicts, (n,)."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from llm.fields import check_fields
 from llm.judges.protocol import Array, JudgeError, OnFailure, Prompt, check_rows, described
 from llm.judges.questions import Question
 from llm.judges.transport import (
@@ -73,6 +74,7 @@ class LanguageModelJudge:
     _pace: Pace | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        check_fields(self, above={"calls_per_second": 0})
         if self.concurrency < 1 or not self.timeout > 0 or not 0 < self.least_mass <= 1 or self.top < 2:
             raise ValueError(
                 "A judge wants concurrency ≥ 1, timeout > 0, 0 < least_mass ≤ 1 and top ≥ 2, not "

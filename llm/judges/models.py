@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import expit
 
+from llm.fields import check_fields, check_tokenizer
 from llm.judges.protocol import Array, Judge, OnFailure, Prompt, check_rows, described
 from llm.judges.scores import BradleyTerry
 from llm.judges.sequences import (
@@ -20,6 +21,8 @@ from llm.judges.sequences import (
     logits_of,
     pair_ids,
 )
+from llm.places import check_place, reading
+from stackelberg.validation import shown
 
 PAIRWISE, REWARD = "pairwise", "bradley-terry"
 
@@ -43,6 +46,13 @@ class Classifier:
     on_failure: OnFailure = OnFailure.STOP
 
     def __post_init__(self) -> None:
+        check_fields(self, max_tokens=1, batch_tokens=1)
+        if isinstance(self.model, (str, Path)) or not hasattr(self.model, "config"):
+            raise TypeError(
+                f"model must be a sequence classifier of transformers, not {shown(self.model)}. "
+                f"Pass a folder or a hub name to {type(self).__name__}.from_pretrained."
+            )
+        check_tokenizer(self.tokenizer)
         if self.pad is None:
             raise ValueError("The tokenizer has neither pad_token nor eos_token. Set tokenizer.pad_token.")
         if self.model.config.pad_token_id is None:
@@ -66,8 +76,10 @@ class Classifier:
         """
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        model = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype).to(device)
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        check_place(path)
+        with reading(path):
+            model = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype).to(device)
+            tokenizer = AutoTokenizer.from_pretrained(path)
         return cls(model, tokenizer, max_tokens, batch_tokens, on_failure)
 
     @property
@@ -160,7 +172,9 @@ def load_judge(path: str | Path, **options: Any) -> Judge:
     """The judge that ``stackelberg preference-model --out path`` trained; options as of ``from_pretrained``."""
     from transformers import AutoConfig
 
-    kind = getattr(AutoConfig.from_pretrained(path), "preference_model", REWARD)
+    check_place(path)
+    with reading(path):
+        kind = getattr(AutoConfig.from_pretrained(path), "preference_model", REWARD)
     if kind == PAIRWISE:
         return PairwiseModel.from_pretrained(path, **options)
     return BradleyTerry(RewardModel.from_pretrained(path, **options))

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from llm.fields import check_fields, check_kind
 from stackelberg.validation import as_numbers, shown
 
 Array: TypeAlias = NDArray[np.float64]
@@ -79,6 +80,9 @@ class Named:
     function: Callable[..., Any]
     identity: str
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     def __call__(self, prompts: Sequence[Prompt], first: Sequence[str], second: Sequence[str]) -> Array:
         """What the function says, as an array."""
         return np.asarray(self.function(prompts, first, second), dtype=float)
@@ -95,6 +99,7 @@ def ask(judge: Judge, prompts: Sequence[Prompt], first: Sequence[str], second: S
         >>> ask(lambda prompts, first, second: [0.75], ["2 + 2?"], ["4"], ["5"])
         array([0.75])
     """
+    check_kind(judge, Judge, "judge")
     check_rows(prompts, first=first, second=second)
     if not len(prompts):
         return np.zeros(0)
@@ -116,6 +121,8 @@ def check_rows(prompts: Sequence[Prompt], **answers: Sequence[str]) -> None:
     for name, texts in {"prompts": prompts, **answers}.items():
         if isinstance(texts, str):
             raise ValueError(f"{name} is the one text {shown(texts)}. Pass a list of them.")
+        if not hasattr(texts, "__len__"):
+            raise ValueError(f"{name} must be a list, not {shown(texts)}. Pass one entry a pair.")
         if len(texts) != len(prompts):
             raise ValueError(f"There are {len(prompts)} prompts but {len(texts)} in {name}. Give one a prompt.")
     for name, texts in answers.items():

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from llm.fields import check_fields
 from llm.judges.protocol import Prompt, messages_of
 from llm.judges.transport import RubbishError
 
@@ -45,6 +46,7 @@ class Question:
     letters: tuple[str, str] = ("A", "B")
 
     def __post_init__(self) -> None:
+        check_fields(self)
         one, other = self.letters
         if one == other or not all(len(letter) == 1 and letter.isalnum() for letter in self.letters):
             raise ValueError(f"letters must be two different letters or digits, not {self.letters!r}.")

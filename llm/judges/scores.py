@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
+from llm.fields import check_fields
 from llm.judges.protocol import Array, Judge, Prompt, Scores, ask, check_rows, described, identity_of
 from stackelberg.validation import as_numbers
 
@@ -32,6 +33,7 @@ class BradleyTerry:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 < self.scale < np.inf:
             raise ValueError(f"scale must be a positive number, not {self.scale!r}. Use AttributeVote for scale 0.")
 
@@ -64,6 +66,11 @@ class Weighted:
     scores: Scores
     weights: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.weights or not np.isfinite(self.weights).all():
+            raise ValueError(f"weights must be finite numbers, one an attribute, not {self.weights!r}. Pass (1.0,).")
+
     def __call__(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> Array:
         """The sums, (n,)."""
         return _attributes(self.scores(prompts, answers), len(prompts), len(self.weights)) @ np.array(self.weights)
@@ -93,6 +100,7 @@ class AttributeVote:
     signs: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.signs or not all(sign in (1, -1) for sign in self.signs):
             raise ValueError(f"signs must be +1 or -1 for each attribute, not {self.signs!r}.")
 
@@ -145,6 +153,7 @@ class Mean:
     weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         _check_weights(len(self.judges), self.weights)
 
     def __call__(self, prompts: Sequence[Prompt], first: Sequence[str], second: Sequence[str]) -> Array:
@@ -177,6 +186,7 @@ class Vote:
     weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         _check_weights(len(self.judges), self.weights)
 
     def __call__(self, prompts: Sequence[Prompt], first: Sequence[str], second: Sequence[str]) -> Array:

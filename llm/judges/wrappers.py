@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
+from llm.fields import check_fields, check_kind
 from llm.judges.protocol import Array, Judge, Prompt, ask, described, identity_of, kept
 
 
@@ -25,6 +26,9 @@ class BothOrders:
     """
 
     judge: Judge
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def __call__(self, prompts: Sequence[Prompt], first: Sequence[str], second: Sequence[str]) -> Array:
         """The means, (n,), from one call with both orders; NaN where either order was skipped."""
@@ -48,6 +52,8 @@ class Pace:
     """
 
     def __init__(self, per_second: float, burst: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        check_kind(per_second, float, "per_second")
+        check_kind(burst, int, "burst")
         if not per_second > 0 or burst < 1:
             raise ValueError(f"A pace wants per_second > 0 and burst ≥ 1, not {per_second!r} and {burst!r}.")
         self._interval, self._slack, self._clock = 1 / per_second, (burst - 1) / per_second, clock
@@ -84,9 +90,8 @@ class RateLimited:
     _pace: Pace = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        check_fields(self, above={"per_second": 0}, burst=1)
         object.__setattr__(self, "_pace", Pace(self.per_second))
-        if self.burst < 1:
-            raise ValueError(f"burst is the pairs asked at once, at least 1, not {self.burst!r}.")
 
     def __call__(self, prompts: Sequence[Prompt], first: Sequence[str], second: Sequence[str]) -> Array:
         """The judge's probabilities, (n,), unchanged."""
@@ -116,6 +121,9 @@ class LengthOnly:
 
     coefficient: float
     scale: float
+
+    def __post_init__(self) -> None:
+        check_fields(self, above={"coefficient": -np.inf, "scale": 0})
 
     @classmethod
     def fit(cls, first: Sequence[str], second: Sequence[str], p: Array, weights: Array | None = None) -> LengthOnly:
@@ -168,6 +176,9 @@ class LengthControlled:
 
     judge: Judge
     length: LengthOnly
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def __call__(self, prompts: Sequence[Prompt], first: Sequence[str], second: Sequence[str]) -> Array:
         """The corrected probabilities, (n,)."""

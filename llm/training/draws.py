@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llm.judges.orders import watch_orders
 from llm.judges.protocol import Array, ask, kept
 from llm.judges.scores import BradleyTerry
 from llm.rollouts import Episode, Rollouts, Turn, generate
@@ -160,7 +161,13 @@ def check_draws(game: Game[Any], sampling: Rollouts, mixes: bool) -> None:
 
 def _asked(game: Game[Any], share: Share, episodes: Sequence[Episode], second: Sequence[str]) -> Array:
     prompts = [share.prompts[each.context] for each in episodes]
-    return ask(judge_of(game), prompts, [each.leader.text for each in episodes], second)
+    return _watched(judge_of(game), prompts, [each.leader.text for each in episodes], second)
+
+
+def _watched(judge: Any, prompts: Sequence[Any], first: Sequence[str], second: Sequence[str]) -> Array:
+    p = ask(judge, prompts, first, second)
+    watch_orders(judge, prompts, first, second, p)
+    return p
 
 
 def _against_each_other(game: Game[Any], share: Share, episodes: Sequence[Episode], count: int) -> Array:
@@ -173,7 +180,7 @@ def _against_each_other(game: Game[Any], share: Share, episodes: Sequence[Episod
     ]
     text = [each.leader.text for each in episodes]
     prompts = [share.prompts[episodes[i].context] for i, _ in pairs]
-    p = ask(judge_of(game), prompts, [text[i] for i, _ in pairs], [text[j] for _, j in pairs])
+    p = _watched(judge_of(game), prompts, [text[i] for i, _ in pairs], [text[j] for _, j in pairs])
     sums, seen = np.zeros(len(episodes)), np.zeros(len(episodes))
     for (i, j), value in zip(pairs, p, strict=True):
         if not np.isnan(value):

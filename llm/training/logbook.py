@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+logger = logging.getLogger("llm")
 
 Row = dict[str, float]
 
@@ -87,6 +90,12 @@ class Logbook:
         if not self.path.exists():
             return
         self.rows = [] if step is None else [row for row in _lines(self.path) if row["step"] <= step]
+        if step and (not self.rows or self.rows[-1]["step"] != step):
+            last = int(self.rows[-1]["step"]) if self.rows else 0
+            logger.warning(
+                f"{self.path} is damaged: its whole lines end at step {last}, and the run has taken {step} steps. The "
+                "numbers between are lost; put the file back before you go on, if you have another copy."
+            )
         text = "".join(map(_line, self.rows))
         written = self.path.with_suffix(".part")
         written.write_text(text, encoding="utf-8")
@@ -124,10 +133,11 @@ def _line(row: Mapping[str, float]) -> str:
 def _lines(path: Path) -> list[Row]:
     """The whole lines; a kill may have cut the last one."""
     rows: list[Row] = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             found: dict[str, Any] = json.loads(text)
-        except ValueError:
+            found["step"] + 0
+        except (ValueError, TypeError, KeyError):
             break
         rows.append(cast(Row, {name: math.nan if value is None else value for name, value in found.items()}))
     return rows

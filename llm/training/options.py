@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from llm.fields import check_fields
+from stackelberg.validation import shown
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Training:
         0.5
 
     Raises:
-        ValueError: if ``arguments`` sets what something else here sets, or what transformers does not know.
+        TypeError: if a callback is none of transformers'.
+        ValueError: if a number is negative, or ``arguments`` sets what something else here sets, or what transformers
+            does not know.
     """
 
     optimizer: str = "adamw_torch"
@@ -49,10 +52,24 @@ class Training:
 
     def __post_init__(self) -> None:
         check_fields(self, weight_decay=0, max_grad_norm=0)
+        if self.callbacks:
+            _check_callbacks(self.callbacks)
         for name in sorted(_OURS & set(self.arguments)):
             raise ValueError(f"arguments sets {name}, but {_OURS_WHY.get(name, 'solve sets it')}. Leave it out.")
         if self.arguments:
             _check_names(self.arguments)
+
+
+def _check_callbacks(callbacks: Sequence[Any]) -> None:
+    """Refuse what transformers' loop would not call."""
+    from transformers import TrainerCallback
+
+    for i, each in enumerate(callbacks):
+        kind = each if isinstance(each, type) else type(each)
+        if not issubclass(kind, TrainerCallback):
+            raise TypeError(
+                f"callbacks[{i}] must be a transformers.TrainerCallback, not {shown(each)}. Derive its class from that."
+            )
 
 
 def _check_names(arguments: Mapping[str, Any]) -> None:

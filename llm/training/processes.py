@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -143,6 +144,7 @@ ALONE = Processes()
 
 def _take_leave() -> None:
     if torch.distributed.is_initialized():
+        gc.collect()  # what still knows the group would keep its threads alive into the interpreter's end
         torch.distributed.destroy_process_group()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from llm.training.networks import Networks
 from llm.training.parts import gathered, like, optimizer_of_parts
 from llm.training.processes import Processes
 from llm.training.sharding import Cut, cut_up, unseen
+from llm.training.stored import whole
 
 WEIGHTS = "learned.safetensors"
 SAID = "said.json"
@@ -129,7 +131,9 @@ class GameTrainer(Trainer):
         super()._save_optimizer_and_scheduler(output_dir)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        found, own = load_file(Path(resume_from_checkpoint) / WEIGHTS), self._learned()
+        with whole(Path(resume_from_checkpoint), WEIGHTS):
+            found = load_file(Path(resume_from_checkpoint) / WEIGHTS)
+        own = self._learned()
         if set(found) != set(own):
             raise ValueError(f"{resume_from_checkpoint} holds other weights than this policy learns. Take its own run.")
         with torch.no_grad():
@@ -138,6 +142,16 @@ class GameTrainer(Trainer):
         said = Path(resume_from_checkpoint) / SAID
         if self.run is not None and said.exists():  # checkpoints of earlier versions have none
             self.run.heard(json.loads(said.read_text(encoding="utf-8")))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        with nullcontext() if checkpoint is None else whole(Path(checkpoint), "optimizer.pt", "scheduler.pt"):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: Any) -> None:
+        count, index = self.args.world_size, self.args.process_index
+        name = "rng_state.pth" if count <= 1 else f"rng_state_{index}.pth"
+        with nullcontext() if checkpoint is None else whole(Path(checkpoint), name):
+            super()._load_rng_state(checkpoint)
 
     def hand_back(self) -> None:
         """Write what a policy cut up has learnt into the one that was given; all processes together."""

@@ -168,7 +168,7 @@ def test_length_is_blamed_once_and_again_only_after_it_went_away(tmp_path):
     whole = solve(5, record=scripted(*script))
     assert [each.split(":")[0] for each in whole.warnings] == ["step 1", "step 4"]
     assert all("length alone explains" in each for each in whole.warnings)
-    for cut in (2, 3):
+    for cut in (1, 3, 4):
         record, folder = scripted(*script), tmp_path / str(cut)
         solve(cut, record=record, checkpoint=folder)
         assert solve(5, record=record, checkpoint=folder).warnings == whole.warnings
@@ -247,8 +247,7 @@ tried("second", fails("1", ValueError("the judge is out")))
 tried("lost", fails("1", Lost("cannot be sent", 2)))
 tried("evaluated", fails("none", None), record=llm.Evaluation(["Who?"], judge=fails("0", KeyError("held out"))))
 tried("fine", fails("none", None), checkpoint=out / "run")
-if os.environ.get("ACCELERATE_USE_FSDP", "false") == "false":
-    tried("claimed", fails("none", None), checkpoint=out / "run", rate=0.5)
+tried("claimed", fails("none", None), checkpoint=out / "run", rate=0.5)
 """
 
 
@@ -259,7 +258,7 @@ def test_every_process_ends_with_the_error_of_the_one_that_failed(tmp_path, how)
     launch = [sys.executable, "-m", "accelerate.commands.launch", *how, "--num_processes", "2", "--main_process_port",
               "0", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_machines", "1", str(script),
               str(tmp_path), str(ROOT)]  # fmt: skip
-    done = subprocess.run(launch, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
+    done = subprocess.run(launch, cwd=ROOT, capture_output=True, text=True, check=False, timeout=90,
                           env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     said = {path.name: path.read_text() for path in tmp_path.iterdir() if path.suffix in (".0", ".1")}
@@ -270,8 +269,7 @@ def test_every_process_ends_with_the_error_of_the_one_that_failed(tmp_path, how)
     assert said["evaluated.0"] == "KeyError 'held out'"
     assert said["evaluated.1"].startswith("KeyError 'held out' This was raised on process 0")
     assert said["fine.0"] == said["fine.1"] == "RAN"
-    if how == ["--multi_gpu"]:
-        assert all("was started otherwise: solver" in said[f"claimed.{rank}"] for rank in (0, 1))
+    assert all("was started otherwise: solver" in said[f"claimed.{rank}"] for rank in (0, 1))
 
 
 CHANGED = {
