@@ -73,7 +73,7 @@ def _ask_hub(name: str) -> None:
         ) from error
     except HfHubHTTPError:
         return  # it answers, though not this question: transformers finds out
-    except Exception as error:
+    except Exception as error:  # of httpx, requests or sockets, by version of the hub's library; kept as the cause
         raise OSError(
             f"There is no folder {name}, and the hub cannot be asked for a model of this name "
             f"({type(error).__name__}). Check the path or the network, or fetch it first where there is one."
@@ -99,7 +99,7 @@ def reading(place: str | Path) -> Iterator[None]:
         yield
     except (ImportError, MemoryError):
         raise
-    except Exception as error:
+    except Exception as error:  # transformers, peft and tokenizers document none; kept as the cause
         if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
             raise
         what = _first_line(error)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llm.dialogue import Prompt, Refuse, conversation
 from llm.generation import TransformersGenerator
-from llm.rollouts import Rollouts, _Draw, _schedules
+from llm.rollouts import Draw, Rollouts, takes_all
 from stackelberg.validation import shown
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _overlong(
     policy: TransformerPolicy, prompts: Sequence[Prompt], sampling: Rollouts, start: int
 ) -> Iterator[_TooLong]:
     """The prompts of a chunk that are refused."""
-    draw = _Draw(policy, sampling, sampling.generator or TransformersGenerator(), 0, 0)
+    draw = Draw(policy, sampling, sampling.generator or TransformersGenerator(), 0, 0)
     chunk: Any = [conversation(each) for each in prompts[start : start + CHUNK]]
     usual = min(_room(draw, chunk[0])[0], _held(draw, chunk[0]))
     for at, ids in enumerate(policy.dialogue.leader_prompts(policy.tokenizer, chunk)):
@@ -107,15 +107,15 @@ def _overlong(
             yield _TooLong(start + at, has, max(0, held), HELD)
 
 
-def _room(draw: _Draw, messages: Any) -> tuple[int, str]:
+def _room(draw: Draw, messages: Any) -> tuple[int, str]:
     """Tokens for x, and what leaves no more."""
     room = draw.budget(messages)
     return room, ASKED if room == draw.sampling.max_prompt_tokens else POSITIONS
 
 
-def _held(draw: _Draw, messages: Any) -> int:
+def _held(draw: Draw, messages: Any) -> int:
     """Tokens that x may have for all of its sequence to be held at once."""
-    if _schedules(draw.generator):
+    if takes_all(draw.generator):
         return 2**62
     behind = draw.room((), messages)
     return draw.sampling.micro_batch_tokens // max(1, draw.sampling.followers) - behind

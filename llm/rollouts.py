@@ -154,12 +154,12 @@ def generate(
     sampling = Rollouts() if sampling is None else sampling
     messages = [conversation(prompt) for prompt in prompts]
     chosen = generator or sampling.generator or TransformersGenerator()
-    draw = _Draw(policy, sampling, chosen, seed, first)
+    draw = Draw(policy, sampling, chosen, seed, first)
     openings = [draw.opening(each) for each in messages]
     asked = [(i, k, x) for i, x in enumerate(openings) for k in range(sampling.leaders)]
     lengths = [draw.room(x, messages[i]) * max(1, sampling.followers) for i, _, x in asked]
     episodes: dict[int, list[Episode]] = {}
-    for batch in micro_batches(lengths, 2**62 if _schedules(chosen) else sampling.micro_batch_tokens):
+    for batch in micro_batches(lengths, 2**62 if takes_all(chosen) else sampling.micro_batch_tokens):
         with policy.computing.generating(policy.speaker(LEADER).device):
             said = draw.batch([asked[i] for i in batch], messages)
         for place, drawn in zip(batch, said, strict=True):
@@ -167,7 +167,8 @@ def generate(
     return [episode for place in sorted(episodes) for episode in episodes[place]]
 
 
-def _schedules(generator: Generator) -> bool:
+def takes_all(generator: Generator) -> bool:
+    """Whether a generator is given all prompts of a round at once, and holds as many as it will."""
     return bool(getattr(generator, "schedules", False))
 
 
@@ -182,7 +183,9 @@ def _unfinished(turn: Turn | None) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class _Draw:
+class Draw:
+    """One step's draw of answers: what is said, by whom and from which stream of random numbers."""
+
     policy: TransformerPolicy
     sampling: Rollouts
     generator: Generator
@@ -191,6 +194,7 @@ class _Draw:
 
     @property
     def ending(self) -> Ending:
+        """What ends an answer."""
         return self.policy.ending(self.sampling.stop)
 
     def opening(self, messages: Messages) -> Tokens:
@@ -212,6 +216,7 @@ class _Draw:
         return budget
 
     def room(self, x: Tokens, messages: Messages) -> int:
+        """Positions that x and all that may follow it can take."""
         return len(x) + self._behind(messages)
 
     def _behind(self, messages: Messages) -> int:

@@ -110,10 +110,16 @@ def tournaments(n: int) -> np.ndarray:
     return p
 
 
+STRATEGIES = (
+    "random_matrices", "tied_matrices", "near_deterministic", "crowded", "preferences", "interior", "cyclic",
+    "references", "shares",
+)  # fmt: skip
+"""What ``matrices.py`` has. It needs hypothesis, and ``make cuda`` runs where there is none: imported late."""
+
+
 def __getattr__(name: str) -> Any:
-    """The strategies of ``matrices.py``, which need hypothesis; ``make cuda`` runs where there is none."""
-    if name.startswith("__"):
-        raise AttributeError(name)
+    if name not in STRATEGIES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import matrices
 
     return getattr(matrices, name)

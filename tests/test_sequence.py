@@ -1,5 +1,7 @@
 """The language, the policy that speaks it, and what the estimator refuses."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -218,6 +220,25 @@ def test_a_model_survives_its_file(tmp_path):
     np.savez(tmp_path / "other.npz", nothing=1)
     with pytest.raises(ValueError, match="no model over sequences"):
         type(point.model).load(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["its own file", "a file of earlier versions"])
+def test_a_model_keeps_its_precision_through_its_file(tmp_path, written):
+    """Earlier versions did not write it down: there the parameters tell."""
+    policy = SequencePolicy(vocabulary=2, length=1, hidden=4, dtype="float32")
+    game = sb.NashGame(sb.PreferenceMatrix.random(len(policy.support()), 1), 0.2)
+    model = sb.solve(game, sb.GDA(), policy, steps=2).model
+    model.save(tmp_path / "model.npz")
+    if not written:
+        with np.load(tmp_path / "model.npz") as file:
+            arrays = dict(file)
+        about = json.loads(str(arrays["about"]))
+        del about["sequence"]["dtype"]
+        np.savez(tmp_path / "model.npz", **arrays | {"about": np.array(json.dumps(about))})
+    read = type(model).load(tmp_path / "model.npz")
+    assert read.spec.dtype == "float32"
+    assert read.parameters[0].dtype == np.float32
+    np.testing.assert_array_equal(read.leader(np.ones((2, 1))), model.leader(np.ones((2, 1))))
 
 
 def test_a_game_of_another_size_is_refused():

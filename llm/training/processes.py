@@ -119,7 +119,7 @@ class Processes:
         error: Exception | None = None
         try:
             done.append(act())
-        except Exception as raised:
+        except Exception as raised:  # of any judge; raised again below, when all know of it
             error = raised
         if self.total(float(error is not None)):
             told = self.each(None if error is None else _told(error))

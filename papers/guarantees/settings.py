@@ -11,7 +11,7 @@ import stackelberg as sb
 
 SEED = 1971
 ACTIONS, TAU = 5, 0.2
-MIXED = sb.Softmax()
+SOFTMAX = sb.Softmax()
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ def both(name: str, game: type, make: Callable[..., sb.Solver], **options: objec
 RULES = (
     both("MirrorDescent", sb.StackelbergGame, sb.MirrorDescent, learning_rate=0.5, kappa=5),
     both("StackelbergGDA, simplex", sb.StackelbergGame, sb.StackelbergGDA, learning_rate=0.02, kappa=5),
-    both("StackelbergGDA, softmax", sb.StackelbergGame, sb.StackelbergGDA, learning_rate=0.5, kappa=5, geometry=MIXED),
+    both(
+        "StackelbergGDA, softmax", sb.StackelbergGame, sb.StackelbergGDA, learning_rate=0.5, kappa=5, geometry=SOFTMAX
+    ),
     both("ExtraGradient", sb.StackelbergGame, sb.ExtraGradient, learning_rate=0.5, kappa=5),
     both("Optimistic", sb.StackelbergGame, sb.Optimistic, learning_rate=0.5, kappa=5),
     both("MirrorProx", sb.StackelbergGame, sb.MirrorProx, learning_rate=0.5, kappa=5),

@@ -22,7 +22,7 @@ from stackelberg.validation import Array, as_floats
 if TYPE_CHECKING:
     from stackelberg.neural.sequence import SequencePolicy
 
-SIZES = ("vocabulary", "length", "shared", "hidden", "seed")
+SAVED = ("vocabulary", "length", "shared", "hidden", "seed", "dtype")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class SequenceModel(NeuralModel):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and sizes to one ``.npz`` file; how it was trained is left out. Nothing in it is code."""
         about = {name: getattr(self, name) for name in ("features", "actions", "players")}
-        text = np.array(json.dumps(about | {"sequence": {name: getattr(self.spec, name) for name in SIZES}}))
+        text = np.array(json.dumps(about | {"sequence": {name: getattr(self.spec, name) for name in SAVED}}))
         arrays = {f"parameters_{i}": vector for i, vector in enumerate(self.parameters)}
         with open(path, "wb") as file:
             np.savez(file, allow_pickle=False, about=text, **arrays)
@@ -94,5 +94,6 @@ class SequenceModel(NeuralModel):
             parameters = tuple(file[name] for name in file.files if name.startswith("parameters_"))
         if "sequence" not in about:
             raise ValueError(f"{os.fspath(path)} holds no model over sequences. Write it with model.save.")
-        spec = SequencePolicy(**about.pop("sequence"))
+        stored = {"dtype": str(parameters[0].dtype)}  # which earlier versions did not write down
+        spec = SequencePolicy(**stored | about.pop("sequence"))
         return SequenceModel(spec, **about, parameters=parameters, memory=tuple(map(spec.steps_by.init, parameters)))

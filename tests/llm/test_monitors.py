@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from llm_cases import enumerated, nudge
+from llm_runs import SHORT, game_of, solve
 
 import llm
 import stackelberg as sb
 from llm.testing import tiny_policy
 from llm.training.draws import Draws
 from llm.training.monitors import Drift, Tally, names_of, observe, observe_draws
+from stackelberg.gradient import RaoBlackwell
 
 PROMPT, LONGEST = "ab", 2
 STEP = {"leader/kl": 0.1, "leader/entropy": 2.0, "leader/length": 10.0, "leader/finished": 0.9, "generator_gap": 0.0}
@@ -123,3 +125,26 @@ def test_each_drift_is_said_once_and_only_beyond_its_bound(name, fine, bad, word
     (said,) = drift(STEP | {name: bad})
     assert words in said
     assert drift(STEP | {name: bad}) == []
+
+
+def test_the_exact_kl_has_the_mean_of_the_sampled_one_and_is_seen_where_it_is_there():
+    policy = nudge(tiny_policy("abc"))
+    episodes, game = enumerated(policy, "ab", 2), game_of()
+    sampling = llm.Rollouts(max_new_tokens=2)
+    with torch.no_grad():
+        leader, follower = policy.score(episodes)
+    chance = (leader.log_prob.sum(-1) + follower.log_prob.sum(-1)).exp().double().numpy()
+    seen = []
+    for episode in episodes:
+        tally, draws = Tally(), Draws([episode], np.zeros(1))
+        for part in llm.losses(policy, [episode], [0.5], game.returns(), sampling=sampling, kl=RaoBlackwell()):
+            observe(tally, part, draws)
+        seen.append(tally.means())
+    for role in ("leader", "follower"):
+        exact, sampled = (np.array([each[f"{role}/{name}"] for each in seen]) for name in ("kl_rao_blackwell", "kl"))
+        assert chance @ exact == pytest.approx(chance @ sampled, rel=1e-4)
+        assert chance @ (exact - chance @ exact) ** 2 < chance @ (sampled - chance @ sampled) ** 2
+    assert "leader/kl_rao_blackwell" not in names_of(2)
+    log = solve(2, sampling=replace(SHORT, kl=RaoBlackwell())).trajectory
+    assert np.isfinite(log["follower/kl_rao_blackwell"]).all()
+    assert "leader/kl_rao_blackwell" not in solve(1).trajectory.names

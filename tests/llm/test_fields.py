@@ -1,20 +1,18 @@
-"""What a newcomer gets wrong, and the two parts of every answer: what is wrong with the value, and what to do."""
+"""What a newcomer gives by mistake, and the two parts of every answer: what is wrong with the value, and what to do."""
 
 from __future__ import annotations
 
-import re
-import shutil
-from pathlib import Path
+import dataclasses
 
 import numpy as np
 import pytest
+from llm_refusals import refuses
 
 import llm
 import llm.judges as judges
 import stackelberg as sb
 from llm import preference_model
 from llm.fields import check_kind, fits
-from llm.judges.orders import watch_orders
 from llm.testing import tiny_model, tiny_policy, tiny_tokenizer
 from stackelberg.gradient import LeaveOneOut, RewardToGo
 
@@ -23,15 +21,6 @@ SHORT = llm.Rollouts(prompts=1, max_new_tokens=2)
 
 def even(prompts, first, second):
     return [0.5] * len(first)
-
-
-class Shorter:
-    """A judge that can be kept and resumed with."""
-
-    identity = "shorter"
-
-    def __call__(self, prompts, first, second):
-        return [0.5 + 0.1 * ((len(a) < len(b)) - (len(a) > len(b))) for a, b in zip(first, second, strict=True)]
 
 
 NAMED = judges.Named(even, "even")
@@ -46,14 +35,26 @@ def policy():
     return tiny_policy()
 
 
-def refuses(act, error, wrong, mend):
-    """Both parts of the message, and that there is nothing of a library's own in it."""
-    with pytest.raises(error) as caught:
-        act()
-    message = str(caught.value)
-    assert re.search(wrong, message), message
-    assert re.search(mend, message), message
-    assert not re.search(r"not supported between|ufunc|has no attribute|object is not|has no len", message), message
+GIVEN = {
+    llm.Rollouts: {},
+    llm.Training: {},
+    llm.LoRA: {},
+    llm.Evaluation: {"prompts": ["Why?"]},
+    llm.Dialogue: {},
+    judges.Retry: {},
+    judges.Budget: {},
+    llm.Server: {"url": "http://127.0.0.1:1", "model": "base", "adapter_folder": "adapters"},
+}
+FIELDS = [(kind, each.name) for kind in GIVEN for each in dataclasses.fields(kind) if each.init]
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS, ids=[f"{kind.__name__}-{name}" for kind, name in FIELDS])
+def test_every_field_of_every_option_is_looked_at(kind, name):
+    value = {1, 2}  # a set is none of them
+    if (kind, name) == (llm.Training, "callbacks"):
+        value = object()
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\({name}=\.\.\.\) must be .*, not "):
+        kind(**GIVEN[kind] | {name: value})
 
 
 OPTIONS = [
@@ -70,6 +71,7 @@ OPTIONS = [
     (lambda: llm.Rollouts(temperature=float("nan")), ValueError, "finite number, not nan", "Pass for example"),
     (lambda: llm.Sampling(stop="end"), TypeError, "tuple, each a text, not 'end'", r"stop=\('end',\)"),
     (lambda: llm.Sampling(stop=("end", "")), ValueError, "stop holds an empty text", "Leave it out"),
+    (lambda: llm.Sampling(stop=(3,)), TypeError, "a tuple, each a text, not", "Pass"),
     (lambda: llm.Sampling(stop=None), TypeError, "must be a tuple, each a text, not None", r"stop=\(\) for none"),
     (lambda: llm.Training(trackers="wandb"), TypeError, "each a text, not 'wandb'", r"trackers=\('wandb',\)"),
     (lambda: llm.Training(callbacks=print), TypeError, "must be a tuple", r"callbacks=\("),
@@ -131,6 +133,30 @@ def test_lists_serve_for_tuples_and_numbers_of_numpy_for_numbers():
     check_kind((), tuple[str, ...], "callbacks")
 
 
+@pytest.mark.parametrize(
+    ("value", "hint", "answer"),
+    [
+        (1, int, True),
+        (1, float, True),
+        (True, float, False),
+        (1.0, int, False),
+        (float("inf"), float, False),
+        (["a"], tuple[str, ...], True),
+        ((), tuple[str, ...], True),
+        ("a", tuple[str, ...], False),
+        (even, llm.judges.Judge, True),
+        (object(), llm.judges.Judge, False),
+        (llm.TransformersGenerator(), llm.Generator, True),
+        (llm.TransformersGenerator, llm.Generator, False),
+    ],
+)
+def test_kinds(value, hint, answer):
+    assert fits(value, hint) is answer
+    if not answer:
+        with pytest.raises((TypeError, ValueError)):
+            check_kind(value, hint, "it")
+
+
 def of(**options):
     tokenizer = tiny_tokenizer()
     given = {"model": tiny_model(tokenizer), "tokenizer": tokenizer, **options}
@@ -171,6 +197,10 @@ def test_a_policy_of_wrong_parts(options, error, wrong, mend):
 )
 def test_prompts_of_a_game(contexts, wrong, mend):
     refuses(lambda: sb.StackelbergGame(even, contexts=contexts, tau=0.1), ValueError, wrong, mend)
+
+
+def test_a_judge_without_prompts():
+    refuses(lambda: sb.NashGame(even, tau=1), ValueError, "and there are none", "Pass contexts=features or prompts")
 
 
 @pytest.mark.parametrize(
@@ -238,53 +268,6 @@ def test_the_solver_named_serves_the_game(policy, game, solver):
     refuses(lambda: learn(MATRIX, solver=sb.RLOO()), ValueError, "not for a", "MirrorDescent serves")
 
 
-@pytest.mark.parametrize(
-    ("said", "wrong"),
-    [
-        ([0.5], "shape"), (["yes", "no"], "texts|type"), ([0.5, 1.5], "pair 1 is 1.5"), ([np.inf, 0.5], "pair 0 is inf"),  # noqa: E501
-        (0.5, "shape"), ([[0.5], [0.5]], "shape"),
-    ],
-)  # fmt: skip
-def test_what_a_judge_may_not_say(said, wrong):
-    refuses(lambda: judges.ask(lambda *_: said, ["x"] * 2, ["a"] * 2, ["b"] * 2), ValueError, wrong, "must|Pass")
-
-
-def test_a_judge_whose_order_counts_is_told_of_once(caplog):
-    def first(prompts, one, other):
-        return np.full(len(one), 0.9)
-
-    asked = ["?"] * 4, ["long", "b", "c", "d"], ["short", "b", "d", "c"]
-    fair = judges.BothOrders(first)
-    watch_orders(fair, *asked, judges.ask(fair, *asked))
-    assert not caplog.records
-    for _ in range(2):
-        watch_orders(first, *asked, np.array([0.9, 0.6, 0.9, 0.9]))
-    (record,) = caplog.records
-    assert "prefers 'd' to 'c' with 0.9 and the other way round with 0.9: together 1.8" in record.getMessage()
-    assert "BothOrders(judge)" in record.getMessage()
-
-
-def test_another_judge_at_the_address_of_one_told_of_is_told_of_too(caplog):
-    for count in (1, 2):
-        judge = judges.Named(even, f"judge {count}")
-        watch_orders(judge, ["?"], ["a"], ["a"], np.array([0.9]))
-        del judge
-        assert len(caplog.records) == count
-
-
-def test_training_tells_of_a_judge_whose_order_counts(caplog):
-    game = sb.NashGame(lambda x, a, b: np.full(len(a), 0.9), contexts=["ab"], tau=0.1)
-    sampling = llm.Rollouts(prompts=1, leaders=8, max_new_tokens=1)
-    learn(game, tiny_policy("ab"), sampling, sb.NashMDPG(learning_rate=1e-4, mixture=0.0))
-    assert sum("together 1.8" in each.getMessage() for each in caplog.records) == 1
-
-
-def test_no_table_is_made_of_a_judge_whose_order_counts():
-    game = sb.StackelbergGame(lambda x, a, b: [0.9] * len(a), contexts=["ab"], tau=0.1)
-    sampling = llm.Rollouts(max_new_tokens=1)
-    refuses(lambda: llm.listed(game, tiny_policy("ab"), sampling), ValueError, "0.9 and the other way", "BothOrders")
-
-
 def test_judgements_are_kept_in_a_file_and_not_in_a_folder(tmp_path):
     refuses(lambda: judges.Cached(NAMED, tmp_path), ValueError, "is a folder", r"Pass a file in it: .*\.sqlite")
 
@@ -295,131 +278,3 @@ def test_a_template_that_refuses_a_prompt():
     refuses(
         lambda: of(tokenizer=tokenizer), ValueError, "refuses a conversation of user.*no system", "another template"
     )
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    """The hub counts how often it is asked, and cannot be reached."""
-    import huggingface_hub
-
-    asked = []
-
-    def model_info(name, **_):
-        asked.append(name)
-        raise ConnectionError("no route")
-
-    monkeypatch.setattr(huggingface_hub, "model_info", model_info)
-    return asked
-
-
-load = llm.TransformerPolicy.from_pretrained
-
-
-@pytest.mark.parametrize("name", ["./missing", "/missing", "~missing", "~/missing", "a/b/c", "../a", "", ".\\missing"])
-def test_what_can_only_be_a_path_is_not_looked_for_in_the_hub(name, hub):
-    refuses(lambda: load(name), ValueError, re.escape(name) if name else "empty text", "Name|Pass")
-    refuses(lambda: judges.load_judge(name), ValueError, re.escape(name) if name else "empty text", "Name|Pass")
-    assert not hub
-
-
-def test_a_name_that_the_hub_cannot_be_asked_for_is_asked_for_once(hub):
-    refuses(lambda: load("missing/folder"), OSError, "no folder missing/folder, and the hub cannot be asked", "Check")
-    assert hub == ["missing/folder"]
-    with pytest.raises(OSError, match="missing/folder") as caught:
-        load("missing/folder")
-    assert isinstance(caught.value.__cause__, ConnectionError)
-    refuses(lambda: load("a b"), ValueError, "cannot be written so", "Check the spelling")
-
-
-def test_a_folder_or_a_file_without_a_model(tmp_path, hub, policy):
-    refuses(lambda: load(tmp_path), ValueError, "folder without a config.json", "Name a folder")
-    policy.save_pretrained(tmp_path / "policy")
-    refuses(lambda: load(tmp_path), ValueError, "without a config.json", f"Did you mean {tmp_path / 'policy'}?")
-    file = tmp_path / "policy" / "config.json"
-    refuses(lambda: load(file), ValueError, "is a file", re.escape(f"Name the folder: {file.parent}"))
-    refuses(lambda: load(3), TypeError, "path must be a text or a Path, not 3", "Pass")
-    refuses(lambda: load(tmp_path / "policy", lora=4), TypeError, "lora must be a LoRA or None, not 4", "Pass")
-    assert not hub
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory, policy):
-    folder = tmp_path_factory.mktemp("saved") / "policy"
-    policy.save_pretrained(folder)
-    return folder
-
-
-@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "model.safetensors", "stackelberg.json"])
-@pytest.mark.parametrize("share", [0, 0.5])
-def test_a_damaged_policy_names_the_file(saved, tmp_path, name, share):
-    folder = shutil.copytree(saved, tmp_path / "copy")
-    cut(folder / name, share)
-    refuses(lambda: load(folder), ValueError, f"{re.escape(str(folder / name))} is damaged", "[Ss]ave")
-    (folder / "config.json").unlink()
-    (folder / "stackelberg.json").unlink()
-    refuses(lambda: load(folder), ValueError, "without a config.json", "Name")
-
-
-def test_a_policy_that_lost_a_file(saved, tmp_path):
-    folder = shutil.copytree(saved, tmp_path / "copy")
-    (folder / "model.safetensors").unlink()
-    refuses(lambda: load(folder), ValueError, "cannot be read: .*model.safetensors", "See that its files are all there")
-
-
-def cut(path: Path, share: float) -> None:
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(share * len(whole))])
-
-
-def run(folder, steps):
-    game = sb.StackelbergGame(Shorter(), contexts=["Why?"], tau=0.1)
-    return sb.solve(
-        game,
-        sb.StackelbergGDA(learning_rate=1e-3),
-        tiny_policy(),
-        steps=steps,
-        sampling=SHORT,
-        checkpoint=sb.Checkpoint(folder, every=1),
-    )
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    run(folder, 2)
-    return folder
-
-
-FILES = ["learned.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"]
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_a_cut_checkpoint_names_the_file_and_the_run_goes_on_without_it(trained, tmp_path, name):
-    folder = shutil.copytree(trained, tmp_path / "run")
-    newest = folder / "checkpoint-2"
-    cut(newest / name, 0.5)
-    refuses(lambda: run(folder, 3), ValueError, f"checkpoint-2: {name} is damaged", f"Delete {re.escape(str(newest))}")
-    shutil.rmtree(newest)  # what it says to do
-    assert run(folder, 3).report == "ran all 3 steps"
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"game":'])
-def test_a_damaged_run_json_is_named(trained, tmp_path, text):
-    folder = shutil.copytree(trained, tmp_path / "run")
-    (folder / "run.json").write_text(text)
-    refuses(lambda: run(folder, 3), ValueError, r"run\.json is damaged", "Put it back")
-
-
-def test_a_log_that_lost_lines_is_told_of(trained, tmp_path, caplog):
-    folder = shutil.copytree(trained, tmp_path / "run")
-    cut(folder / "metrics.jsonl", 0.75)
-    assert run(folder, 3).report == "ran all 3 steps"
-    assert any("whole lines end at step 1, and the run has taken 2" in each.getMessage() for each in caplog.records)
-
-
-def test_a_cut_solution_names_the_file(tmp_path):
-    path = sb.solve(MATRIX, sb.StackelbergGDA(), steps=5).save(tmp_path / "solution.npz")
-    whole = path.read_bytes()
-    for share in (0, 0.3, 0.9):
-        path.write_bytes(whole[: int(share * len(whole))])
-        refuses(lambda: sb.load(path), ValueError, re.escape(str(path)), r"\. [A-Z]")
