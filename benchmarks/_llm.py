@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -74,6 +75,16 @@ def judge(prompts: Sequence[str], first: Sequence[str], second: Sequence[str]) -
     return [0.9 if sum(map(len, a)) % 2 else 0.2 for a, b in zip(first, second, strict=True)]
 
 
+@contextmanager
+def onednn(wanted: bool) -> Iterator[None]:
+    """Whether torch may use oneDNN."""
+    before, *_ = torch.backends.mkldnn.set_flags(wanted)
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(before)
+
+
 @dataclass(frozen=True, eq=False)
 class World:
     """What both ways train: the tokenizer, the policy's weights, prompts, and the rule that moves the weights."""
@@ -120,6 +131,10 @@ class Straightforward:
         self.model, self.reference = (each(0).network for each in (world.policy.speaker, world.policy.reference))
 
     def step(self, seed: int) -> None:
+        with onednn(False):  # plain transformers leave float32 products to torch's BLAS
+            self.take(seed)
+
+    def take(self, seed: int) -> None:
         torch.manual_seed(seed)
         said = self.rollouts()
         texts = [self.world.tokenizer.batch_decode(each.ids[:, each.shown :]) for each in said]
@@ -172,11 +187,13 @@ class Toolkit:
     """The same step through :mod:`llm`."""
 
     def __init__(
-        self, world: World, leaders: int = 1, followers: bool = True, new: int = NEW, backward_tokens: int | None = None
-    ) -> None:
+        self, world: World, leaders: int = 1, followers: bool = True, new: int = NEW,
+        backward_tokens: int | None = None, onednn: bool = True,
+    ) -> None:  # fmt: skip
+        """``onednn``: whether large products are oneDNN's, as they are unless it is switched off."""
         from stackelberg.gradient import Constant, LeaveOneOut, PolicyReturns, StackelbergReturns
 
-        self.world = world
+        self.world, self.onednn = world, onednn
         self.sampling = llm.Rollouts(
             prompts=len(world.prompts), leaders=leaders, followers=int(followers), max_new_tokens=new,
             backward_tokens=backward_tokens,
@@ -185,6 +202,10 @@ class Toolkit:
         self.baseline = Constant(0.5) if followers else LeaveOneOut()
 
     def step(self, seed: int) -> None:
+        with onednn(self.onednn):
+            self.take(seed)
+
+    def take(self, seed: int) -> None:
         episodes = llm.generate(self.world.policy, self.world.prompts, self.sampling, seed=seed)
         first, second = ([getattr(each, role) for each in episodes] for role in ("leader", "follower"))
         texts = [[(turn or other).text for turn, other in zip(side, first, strict=True)] for side in (first, second)]
@@ -205,6 +226,7 @@ WAYS: dict[str, Callable[..., Any]] = {
     "straightforward, rollout log-probabilities in a pass of their own": partial(Straightforward, extra_pass=True),
     "toolkit, as it comes": Toolkit,
     "toolkit, backward_tokens=700": partial(Toolkit, backward_tokens=700),
+    "toolkit, backward_tokens=700, without oneDNN": partial(Toolkit, backward_tokens=700, onednn=False),
 }
 
 

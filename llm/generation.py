@@ -12,6 +12,7 @@ from torch import Tensor
 
 from llm.ending import Ending
 from llm.fields import check_fields
+from llm.products import drawing_quickly
 from llm.sampling import Noise, Sampling
 from llm.speaker import Speaker
 
@@ -118,7 +119,8 @@ class TransformersGenerator:
         rows = _fresh(prompts, ending.pad) if memory is None else _continued(prompts, memory, ending.pad)
         chooser = self._chooser(rows, sampling, list(seeds), speaker.device)
         stops = [_Stops(ending, tokenizer, rows.ids.shape[1])] if ending.stop else []
-        with speaker.listening(), _own_settings(speaker.core, sampling, ending):
+        quickly = drawing_quickly(speaker.core, len(prompts))
+        with speaker.listening(), _own_settings(speaker.core, sampling, ending), quickly:
             out = speaker.core.generate(
                 input_ids=rows.ids.to(speaker.device),
                 attention_mask=rows.mask.to(speaker.device),

@@ -17,6 +17,7 @@ from llm.ending import Ending
 from llm.fields import check_kind, check_tokenizer
 from llm.lora import LoRA
 from llm.places import check_place, reading
+from llm.products import with_large_products
 from llm.roles import Players, Roles, Shared
 from llm.rollouts import FOLLOWER, LEADER, Episode, Rollouts
 from llm.sampling import Sampling
@@ -76,6 +77,7 @@ class TransformerPolicy:
         self.one_sequence = self.keeps_earlier_turns and players.policies[0].same_as(players.policies[1])
         for speaker in (*players.policies, *players.references):
             without_dropout(speaker.network)
+            with_large_products(speaker.network)
         for speaker in players.policies:
             speaker.network.train(gradient_checkpointing)  # the only thing that training mode changes without dropout
             if gradient_checkpointing:

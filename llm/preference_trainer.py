@@ -9,6 +9,7 @@ import torch
 from transformers import Trainer
 
 from llm.judges.sequences import padded
+from llm.products import with_large_products
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ def preference_loss(lead: Any, weight: Any, margin: Any, target: Any) -> Any:
 class PreferenceTrainer(Trainer):
     """A Trainer whose batches are pairs; ``scale`` is 1 for a reward and ½ for an antisymmetrised pairwise model."""
 
-    def __init__(self, *arguments: Any, scale: float, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, model: Any, *arguments: Any, scale: float, **options: Any) -> None:
+        with_large_products(model)
+        super().__init__(model, *arguments, **options)
         self.scale = scale
         self.model_accepts_loss_kwargs = False  # the loss is a mean over the batch, to be divided when accumulated
 

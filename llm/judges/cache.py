@@ -23,6 +23,8 @@ SCHEMA = """CREATE TABLE IF NOT EXISTS judgements (
 COLUMNS = ("judge", "prompt", "first", "second", "probability", "time")
 LOOKUP = 500
 """Keys a query; SQLite takes some thousands, older builds 999."""
+PATIENCE = 60
+"""Seconds to wait for others who use the file."""
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,28 @@ class Cached:
 def _open(path: str | Path) -> sqlite3.Connection:
     """A connection of its own for each call, so that threads, forks and pickles are no concern."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    store = sqlite3.connect(path, timeout=60)
+    store = sqlite3.connect(path, timeout=PATIENCE)
     try:
-        store.execute("PRAGMA journal_mode=WAL")
+        _log_ahead(store)
         store.execute("PRAGMA synchronous=NORMAL")
         store.execute(SCHEMA)
     except sqlite3.Error as error:
         store.close()
         raise ValueError(f"{path} cannot be used for judgements: {error}. Name a new file.") from error
     return store
+
+
+def _log_ahead(store: sqlite3.Connection) -> None:
+    """Switch a file to its write-ahead log. Two that open a new file at once: SQLite lets neither wait here."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            store.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _key(identity: str, prompt: Prompt, first: str, second: str) -> bytes:

@@ -76,10 +76,13 @@ class Classifier:
         """
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+        from llm.products import with_large_products
+
         check_place(path)
         with reading(path):
             model = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype).to(device)
             tokenizer = AutoTokenizer.from_pretrained(path)
+        with_large_products(model)
         return cls(model, tokenizer, max_tokens, batch_tokens, on_failure)
 
     @property

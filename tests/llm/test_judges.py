@@ -4,8 +4,10 @@ import json
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -352,6 +354,19 @@ def test_processes_share_one_file_and_one_that_is_killed_loses_only_its_last_chu
     with closing(sqlite3.connect(path)) as store:
         assert store.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_many_may_open_a_new_file_at_once(tmp_path):
+    """SQLite answers two who switch a new file to its write-ahead log with "locked", however long they would wait."""
+    judge, together = Named(lambda prompts, first, second: [0.25] * len(first), "quarter"), Barrier(6)
+
+    def ask_in(file):
+        together.wait()
+        return Cached(judge, tmp_path / f"{file}.sqlite")(["?"], ["a"], ["b"]).tolist()
+
+    with ThreadPoolExecutor(6) as pool:
+        for file in range(40):
+            assert list(pool.map(ask_in, [file] * 6)) == [[0.25]] * 6
 
 
 def test_the_cache_refuses_what_it_cannot_keep_apart(tmp_path):
