@@ -8,7 +8,9 @@ that costs nothing, makes the loss with the KLs to a frozen reference, goes back
 AdamW. StackelbergGDA has y and y' with one model in both roles, kappa = 5; RLOO has 2 or 4 answers a prompt and no y'.
 
 Straightforward (``_llm.Straightforward``) means: y and y' from two ``generate`` calls with a key-value cache each, a
-sequence and a forward pass a role, and a log-softmax over the vocabulary at every position. Both ways' gradients on
+sequence and a forward pass a role, and a log-softmax over the vocabulary at every position, on plain transformers: its
+products are those of torch's BLAS. The toolkit leaves large ones to oneDNN (``llm/products.py``), in its last way not:
+the difference is the processor's affair, and large on AMD's. Both ways' gradients on
 the same rollouts are compared first; the run stops if they differ by more than 1e-4 of the largest.
 
 Every way runs in a process of its own with one thread, all in turn, A B C A B C ...: seconds are wall-clock, with the
