@@ -35,6 +35,7 @@ from llm.generation import Generated, Tokens, TransformersGenerator, _Chooser, _
 from llm.listener import Listener
 from llm.logprobs import Scorer, Span, Strip
 from llm.output import Columns, Output
+from llm.products import drawing_quickly
 from llm.rollouts import LEADER, Rollouts, Turn, generate
 from llm.sampling import Sampling, seeds_for
 from llm.speaker import Speaker
@@ -182,9 +183,10 @@ class TokenMixture(TransformersGenerator):
     ) -> Generated:
         """See :class:`llm.generation.Generator`. It remembers nothing."""
         speaker = self.reference if self.mixture == 1 else speaker
-        return super().generate(
-            speaker, prompts, sampling=sampling, ending=ending, tokenizer=tokenizer, seeds=seeds, memory=None
-        )
+        with drawing_quickly(self.reference.core, len(prompts)):
+            return super().generate(
+                speaker, prompts, sampling=sampling, ending=ending, tokenizer=tokenizer, seeds=seeds, memory=None
+            )
 
     def _chooser(self, rows: _Rows, sampling: Sampling, seeds: list[int], device: torch.device) -> _Chooser:
         plain = super()._chooser(rows, sampling, seeds, device)

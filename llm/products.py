@@ -55,11 +55,11 @@ def with_large_products(network: nn.Module) -> None:
 @contextmanager
 def drawing_quickly(network: nn.Module, rows: int) -> Iterator[None]:
     """Within, the weights also lie in oneDNN's order, best for so many rows, and must not change."""
-    parts = [each for each in network.modules() if isinstance(each, Linear) and each.weight.numel() >= WIDE]
+    linear = [each for each in network.modules() if isinstance(each, Linear) and each.ordered is None]
+    parts = [each for each in linear if each.weight.numel() >= WIDE and _fits(each.weight) and _here()]
     try:
         for part in parts:
-            if _fits(part.weight) and _here():
-                part.ordered = torch.ops.mkldnn._reorder_linear_weight(part.weight.detach(), rows)
+            part.ordered = torch.ops.mkldnn._reorder_linear_weight(part.weight.detach(), rows)
         yield
     finally:
         for part in parts:

@@ -10,6 +10,7 @@ import llm
 import stackelberg as sb
 from llm import products
 from llm.generation import TransformersGenerator
+from llm.mixture import mixed_turns
 from llm.testing import tiny_model, tiny_policy, tiny_tokenizer
 from tests.llm_cases import nudge
 
@@ -215,3 +216,15 @@ def test_drawing_from_cached_answers_agrees(made, by_blas):
         assert [each.follower.completion.tokens for each in episodes] == [
             each.follower.completion.tokens for each in plain
         ]
+
+
+def test_the_reference_of_a_mixture_is_read_as_quickly(made, by_blas):
+    policy, sampling = nudge(tiny_policy()), llm.Rollouts(max_new_tokens=6)
+    ours = mixed_turns(policy, ["Why?", "How?"], sampling, 0.5, seed=1)
+    drawn = [each for each in policy.speaker(0).network.modules() if isinstance(each, products.Linear)]
+    assert len(made) >= 2 * 6 * len(drawn)  # both models, at every token
+    assert all(each.ordered is None for speaker in (policy.speaker(0), policy.reference(0))
+               for each in speaker.network.modules() if isinstance(each, products.Linear))  # fmt: skip
+    by_blas()
+    plain = mixed_turns(policy, ["Why?", "How?"], sampling, 0.5, seed=1)
+    assert [each.completion.tokens for each in ours] == [each.completion.tokens for each in plain]
