@@ -36,7 +36,11 @@ class Combination(NDArrayOperatorsMixin):
 
     def __init__(self, *terms: tuple[Any, Array]) -> None:
         self.terms = terms
-        self.shape = max((array.shape for _, array in terms), key=math.prod)
+        shape = terms[0][1].shape
+        for _, array in terms[1:]:
+            if array.shape != shape and math.prod(array.shape) > math.prod(shape):
+                shape = array.shape
+        self.shape = shape
 
     @classmethod
     def of(cls, value: Any) -> Combination:
@@ -84,6 +88,20 @@ class Combination(NDArrayOperatorsMixin):
         kept = [term for term in self.terms if term[1].shape[-1] > 1]
         return Combination(*kept) if 0 < len(kept) < len(self.terms) else self
 
+    def __add__(self, other: Any) -> Any:
+        return _added(self, other)  # straight to it: by way of NumPy's ufuncs it takes three times as long
+
+    def __radd__(self, other: Any) -> Any:
+        return _added(other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return _added(self, other, -1.0)
+
+    def __mul__(self, factor: Any) -> Any:
+        return _scaled(self, factor)
+
+    __rmul__ = __mul__
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.array, dtype=dtype, copy=copy)
 
@@ -120,10 +138,11 @@ def _added(one: Any, other: Any, sign: float = 1.0) -> Any:
     """Terms over the same array are merged."""
     if not (getattr(one, "ndim", 0) and getattr(other, "ndim", 0)):
         return NotImplemented
-    terms = {id(array): (coefficient, array) for coefficient, array in Combination.of(one).terms}
+    terms = {id(term[1]): term for term in Combination.of(one).terms}
     for coefficient, array in Combination.of(other).terms:
-        before = terms[id(array)][0] if id(array) in terms else 0.0
-        terms[id(array)] = (before + sign * coefficient, array)
+        here = sign * coefficient
+        before = terms.get(id(array))
+        terms[id(array)] = (here if before is None else before[0] + here, array)
     return Combination(*terms.values())
 
 

@@ -121,6 +121,8 @@ class StackelbergPull(Pull):
 
     leader_pays_kl = True
     """Whether the Leader's payoff counts what the reply costs the Follower in KL."""
+    _number: tuple[Array | None, Any] = None, None
+    """The Follower's τ, and the one number that it is."""
 
     def __init__(self, game: StackelbergGame) -> None:
         contexts, n = game.shape
@@ -136,7 +138,7 @@ class StackelbergPull(Pull):
     def at(self, tables: tuple[Tabular, ...]) -> Forces:
         """V̂ is what the Follower pays in all, its cost and its KL: the sum is made once for both players."""
         leader, follower = tables
-        pull, tau = _pull(leader, self.references[0], self.tau[0]), _plain(self.tau[1])
+        pull, tau = _pull(leader, self.references[0], self.tau[0]), self._plain_tau()
         costs = Combination((1.0, self.costs))
         pulled = Combination((tau, self.references[1])) - tau * follower.log_probabilities
         reply = costs + pulled
@@ -144,17 +146,19 @@ class StackelbergPull(Pull):
         natural = Joint((payoff, costs)), Joint((pull, pulled)), Joint((payoff + pull, reply))
         return Forces(natural, self.tau)
 
+    def _plain_tau(self) -> Any:
+        """The Follower's τ: one number where all are alike, which is much the quicker to multiply by."""
+        tau = self.tau[1]
+        if self._number[0] is not tau:
+            self._number = tau, float(tau.min()) if tau.min() == tau.max() else tau
+        return self._number[1]
+
     def cells(self, tables: tuple[Tabular, ...], opponents: tuple[Tabular, ...]) -> Cells:
         """``p + τ_F ℓ_F`` for the Leader, −p for the Follower."""
         cost = self.costs
         if self.leader_pays_kl:
             cost = cost + _pull(opponents[1], self.references[1], self.tau[1])
         return Cells(opponents[1].probabilities, -cost, self.costs)
-
-
-def _plain(tau: Array) -> Any:
-    """One number where all are alike: much the quicker to multiply by."""
-    return float(tau.min()) if tau.min() == tau.max() else tau
 
 
 class OnePolicyPull(Pull):

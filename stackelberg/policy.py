@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -125,14 +126,22 @@ class Tabular:
 
     def expect(self, values: Any) -> Array:
         """``Σ_y π(y) values(y)`` of every row, without the last axis."""
-        if isinstance(values, Combination):
-            terms = ((factor if isinstance(factor, float) else factor[..., 0], array) for factor, array in values.terms)
-            return sum(factor * self.expect(array) for factor, array in terms)  # type: ignore[return-value]
         if values.shape[-1] == 1:
-            return values[..., 0]
+            return values[..., 0]  # type: ignore[no-any-return]
+        if not isinstance(values, Combination):
+            return self._shared(self._summed(values))
+        terms = [(factor if isinstance(factor, float) else factor[..., 0], array) for factor, array in values.terms]
+        sums = [factor * self._summed(array) for factor, array in terms if array.shape[-1] > 1]
+        constants = [factor * array[..., 0] for factor, array in terms if array.shape[-1] == 1]
+        return reduce(operator.add, constants, self._shared(reduce(operator.add, sums)))
+
+    def _summed(self, values: Array) -> Array:
+        """``Σ_y weights(y) values(y)`` of every row."""
         known = self.inner if values is self.exponents else None
-        expected = self.kernel.dot(self.weights, values) if known is None else known
-        return expected if self.total is None else expected / self.total[..., 0]
+        return self.kernel.dot(self.weights, values) if known is None else known
+
+    def _shared(self, sums: Array) -> Array:
+        return sums if self.total is None else sums / self.total[..., 0]
 
     def gradient(self, natural: Any, weight: Array | None) -> Array:
         """``weight π (natural − E_π natural)`` of every row."""
