@@ -68,6 +68,6 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "'$(PYTHON)' is $$($(PYTHON) --version 2>&1); 3.11 or later is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@echo "Making $(VENV) with $$($(PYTHON) --version) (a few minutes: it brings torch and transformers) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -c constraints.txt -e ".[dev,llm]" >$(LOG) 2>&1 || { \
+	@$(BIN)/python -m pip install -c constraints.txt -e ".[dev,fast,llm]" >$(LOG) 2>&1 || { \
 		cat $(LOG) >&2; echo "The install into $(VENV) failed; pip's words are above." >&2; exit 1; }
 	@touch $@

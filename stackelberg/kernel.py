@@ -63,9 +63,14 @@ def along_rows(act: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
 def new(shape: tuple[int, ...], memory: Array | None = None, dtype: Any = np.float64) -> Array:
     """An empty table, in flat ``memory`` where some is given; short rows lie side by side."""
     flat = np.empty(math.prod(shape), dtype) if memory is None else memory
-    if len(shape) > 1 and shape[-1] <= SHORT and flat.size > MANY:
+    if side_by_side(shape):
         return flat.reshape(shape[-1], *shape[:-1]).transpose(*range(1, len(shape)), 0)
     return flat.reshape(shape)
+
+
+def side_by_side(shape: tuple[int, ...]) -> bool:
+    """Whether the rows of a table so shaped lie beside each other."""
+    return len(shape) > 1 and shape[-1] <= SHORT and math.prod(shape) > MANY
 
 
 def laid_out(values: Array, dtype: Any = np.float64) -> Array:
@@ -111,6 +116,11 @@ class Kernel:
         self._memory: list[Array] = []
         self._scratch = np.empty(0, dtype)
 
+    @property
+    def plain(self) -> bool:
+        """Whether its tables are NumPy's float64, as records and solutions are."""
+        return bool(self.dtype == np.float64)
+
     def native(self, values: Any) -> Any:
         """A copy of the values as this kernel has tables."""
         return laid_out(np.asarray(values), self.dtype)
@@ -150,16 +160,20 @@ class Kernel:
         if math.prod(shape) <= SMALL:
             return _soften_small(logits.array)
         table, weights, total, inner = self.take(shape), self.take(shape), self._column(shape), self._column(shape)
-        for part in blocks(shape):
-            rows, exponentials = table[part], weights[part]
-            logits.write(rows, part, exponentials)
-            np.exp(rows, out=exponentials)
-            total[part], inner[part] = row_sums(exponentials), self._dot(exponentials, rows)
+        self._exponentiate(logits, table, weights, total, inner)
         if not (total.min() > 1 / NEAR and total.max() < NEAR):  # so for NaN
             for part in blocks(shape):
                 total[part] = _normalise(weights[part], table[part])
                 inner[part] = self._dot(weights[part], table[part])
         return weights, table, bool(np.isfinite(inner).all()), total, inner[..., 0]
+
+    def _exponentiate(self, logits: Combination, table: Array, weights: Array, total: Array, inner: Array) -> None:
+        """Write the logits into ``table``, their exponentials into ``weights``, and both sums of every row."""
+        for part in blocks(table.shape):
+            rows, exponentials = table[part], weights[part]
+            logits.write(rows, part, exponentials)
+            np.exp(rows, out=exponentials)
+            total[part], inner[part] = row_sums(exponentials), self._dot(exponentials, rows)
 
     def _column(self, shape: tuple[int, ...]) -> Array:
         """Room for one number a row."""

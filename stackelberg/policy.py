@@ -87,7 +87,7 @@ class Tabular:
 
     def exact(self) -> Tabular:
         """The same policy in NumPy's float64, with sums of one to that precision."""
-        if type(self.kernel) is Kernel and self.kernel.dtype == np.float64:
+        if self.kernel.plain:
             return self
         weights = laid_out(self.kernel.exact(self.weights))
         exponents = laid_out(self.kernel.exact(self.exponents))
@@ -127,7 +127,7 @@ class Tabular:
     def expect(self, values: Any) -> Array:
         """``Σ_y π(y) values(y)`` of every row, without the last axis."""
         if values.shape[-1] == 1:
-            return values[..., 0]  # type: ignore[no-any-return]
+            return values[..., 0]
         if not isinstance(values, Combination):
             return self._shared(self._summed(values))
         terms = [(factor if isinstance(factor, float) else factor[..., 0], array) for factor, array in values.terms]

@@ -62,7 +62,7 @@ ENTRY_POINTS = entry_points()
 # --- imports ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("heavy", ["torch", "matplotlib", "networkx", "transformers", "analysis", "llm"])
+@pytest.mark.parametrize("heavy", ["torch", "numba", "matplotlib", "networkx", "transformers", "analysis", "llm"])
 def test_importing_stackelberg_does_not_import(heavy: str) -> None:
     assert fresh_python(f"import stackelberg, sys; print({heavy!r} in sys.modules)").strip() == "False"
 
