@@ -13,6 +13,7 @@ Target: ratio ≤ 3. Mirror descent meets it at n = 1,000; the others do not, an
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -50,20 +51,21 @@ def measured(size: str, preference: sb.PreferenceMatrix, repeats: int) -> dict[s
     game, costs, least = sb.StackelbergGame(preference, tau=TAU), -preference.probabilities, floor(preference)
     found = {}
     for name, (solver, by_hand) in SOLVERS.items():
-        for average in (False, True):
-            keep = sb.Record(every=10, average=average)
+        for compiled, average in itertools.product((False, True), repeat=2):
+            keep, tables = sb.Record(every=10, average=average), sb.Tables(compiled=compiled)
 
-            def run(solver: sb.Solver = solver, keep: sb.Record = keep) -> sb.Solution:
-                return sb.solve(game, solver, steps=STEPS, record=keep)
+            def run(solver: sb.Solver = solver, tables: sb.Tables = tables, keep: sb.Record = keep) -> sb.Solution:
+                return sb.solve(game, solver, tables, steps=STEPS, record=keep)
 
-            title = f"{size}: {name}{', with average' if average else ''} (target 3)"
+            title = f"{size}: {name}{', compiled' * compiled}{', with average' * average} (target 3)"
             found[title] = compare(run, least, repeats=repeats)
 
         def plain(solver: sb.Solver = solver, by_hand: Callable = by_hand) -> np.ndarray:
             return by_hand(costs, TAU, solver.learning_rate, KAPPA, STEPS)
 
         few = by_hand(costs, TAU, solver.learning_rate, KAPPA, 10)  # later GDA on the simplex jumps, and rounding tells
-        np.testing.assert_allclose(few, sb.solve(game, solver, steps=10).leader, rtol=1e-9, atol=1e-12)
+        for tables in (None, sb.Tables(compiled=True)):
+            np.testing.assert_allclose(few, sb.solve(game, solver, tables, steps=10).leader, rtol=1e-9, atol=1e-12)
         found[f"{size}: {name}, by hand"] = compare(plain, least, repeats=repeats)
     return found
 

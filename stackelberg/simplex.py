@@ -69,8 +69,7 @@ def kl_divergence(policy: ArrayLike, reference: ArrayLike) -> Array:
     0.69314718055...
     """
     p, q = np.broadcast_arrays(np.asarray(policy, float), np.asarray(reference, float))
-    x = (p - q) / q
-    ratio = 1 + x
+    x, ratio = (p - q) / q, p / q
     terms = q * (ratio * _log_one_plus(x, ratio) - x)
     tiny = np.abs(x) < 1e-5
     if tiny.any():
@@ -83,7 +82,7 @@ def kl_divergence(policy: ArrayLike, reference: ArrayLike) -> Array:
 
 
 def _log_one_plus(x: Array, ratio: Array) -> Array:
-    """``log(1 + x)`` with all its digits from ``ratio``, 1 + x as rounded: much the quicker than log1p (Kahan)."""
+    """``log(1 + x)`` with all its digits; ``ratio`` is 1 + x but for rounding. Much the quicker than log1p (Kahan)."""
     return np.log(ratio) * (x / (ratio - 1))
 
 
